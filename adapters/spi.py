@@ -1,0 +1,345 @@
+"""The whole contract between the gateway and the networks: one verb, streams of events, no flags.
+
+`Invoke` is the verb. An inbound adapter is handed one and calls it; an outbound adapter is one. Policy, limits, money
+and audit are functions of the same type around it. What is said over it stands in `adapters.call`, and is offered here
+too, so that an adapter imports this module and `adapters.errors` and nothing else.
+
+A stream ends with exactly one of `Result`, `Error`, `Ask`. A unary call is a stream of one event. `Result` is complete
+and decides; `Part` and `Progress` are previews. Closing the iterator cancels, and reaches the far side where its
+network can.
+"""
+# contract: ready
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from adapters.call import (
+    INLINE_LIMIT,
+    LAST,
+    MAX_DEPTH,
+    MAX_DESCENDANTS,
+    Accepted,
+    Answer,
+    Ask,
+    Call,
+    Caller,
+    CallRecord,
+    Content,
+    Data,
+    Error,
+    Event,
+    File,
+    Form,
+    Handle,
+    Hop,
+    Part,
+    Payment,
+    Progress,
+    Request,
+    Result,
+    Sampling,
+    Text,
+    Visit,
+)
+from registry.model import Agent, Json, Price, Tool
+
+if TYPE_CHECKING:
+    import httpx2
+    from pydantic import BaseModel
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = [
+    "ASGI",
+    "Accepted",
+    "Adapter",
+    "Agent",
+    "Answer",
+    "Ask",
+    "Call",
+    "CallRecord",
+    "Caller",
+    "Calls",
+    "Catalog",
+    "Content",
+    "Data",
+    "Error",
+    "Event",
+    "Evidence",
+    "File",
+    "Finds",
+    "Form",
+    "Handle",
+    "Hop",
+    "Host",
+    "INLINE_LIMIT",
+    "Inbound",
+    "Invoke",
+    "Json",
+    "Keyring",
+    "LAST",
+    "MAX_DEPTH",
+    "MAX_DESCENDANTS",
+    "Manifest",
+    "Outbound",
+    "Part",
+    "Payment",
+    "Price",
+    "Progress",
+    "Receive",
+    "Report",
+    "Request",
+    "Result",
+    "Resumes",
+    "Route",
+    "Sampling",
+    "Scope",
+    "Send",
+    "State",
+    "Text",
+    "Tool",
+    "Upstream",
+    "Visit",
+]
+
+Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
+
+
+# ---- reaching into a network ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One configured place on a network. `secret` is open here and sealed at rest; `command` (a child process) comes
+    only from the operator's file or command line; `origin` says where it was configured; a change in the tools of one
+    that is not `trusted` waits for the operator."""
+
+    name: str
+    network: str
+    url: str = ""
+    secret: str = field(default="", repr=False)
+    command: tuple[str, ...] = ()
+    options: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    origin: Literal["file", "api"] = "file"
+    trusted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of a trial, in the user's words: what was found, or what is wrong and how to mend it."""
+
+    ok: bool
+    text: str
+    facts: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+
+class Outbound(Protocol):
+    """Reach into a network. One object an upstream, used by many tasks at once.
+
+    Two verbs are optional, and stand in the manifest when they are there:
+    `resume(call, tool, handle) -> AsyncIterator[Event]` goes on with work that the far side holds (`can.resume`);
+    `find(query) -> AsyncIterator[Agent]` searches a directory too large to list (`can.find`).
+    """
+
+    def connect(self) -> AbstractAsyncContextManager[None]:
+        """Hold whatever is held open. Entered once per connection by the upstream's supervising task."""
+        ...
+
+    def agents(self) -> AsyncIterator[Agent]:
+        """The list with tools. Complete only if the iterator ends normally; the core compares."""
+        ...
+
+    def invoke(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
+        """Carry out the call. Errors may be raised (`adapters.errors`) or yielded as the last event."""
+        ...
+
+    async def check(self) -> Report:
+        """Try it, and say in the user's words what is wrong. Never raises for what the far side does."""
+        ...
+
+
+class Resumes(Protocol):
+    """An `Outbound` whose far side outlives us."""
+
+    def resume(self, call: Call, tool: Tool, handle: Handle) -> AsyncIterator[Event]:
+        """Go on with work that the far side holds; raises `Unknown` if it no longer does."""
+        ...
+
+
+class Finds(Protocol):
+    """An `Outbound` with a directory too large to list."""
+
+    def find(self, query: str) -> AsyncIterator[Agent]:
+        """Agents that fit the words, best first."""
+        ...
+
+
+# ---- letting a network reach us ---------------------------------------------------------------------------------
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGI: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A claimed path (Starlette syntax) and the ASGI app behind it.
+
+    The border checks Host, Origin, content type (`accepts`), size, and the key before `app` runs; the caller stands in
+    `scope["caller"]`. `open`: the app brings evidence of its own to `Host.authenticate`, or serves anybody.
+    `openapi` is a fragment `{"paths": …, "components": …}` of the document that the gateway sums up.
+    """
+
+    path: str
+    app: ASGI
+    methods: tuple[str, ...] = ("GET", "POST", "DELETE")
+    accepts: tuple[str, ...] = ("application/json",)
+    open: bool = False
+    openapi: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+
+class Catalog(Protocol):
+    """What a caller may see of the registry. Reads are from memory."""
+
+    @property
+    def revision(self) -> int:
+        """Grows with each change."""
+        ...
+
+    def agents(self, caller: Caller) -> Sequence[Agent]:
+        """Sorted by slug; with each only the tools that the caller may call."""
+        ...
+
+    def tools(self, caller: Caller, agent: str | None = None) -> Sequence[Tool]:
+        """Sorted by name; of one agent, if it is named. Unknown agents have none."""
+        ...
+
+    def tool(self, name: str, caller: Caller) -> Tool:
+        """By public name; raises `Unknown` with the nearest names."""
+        ...
+
+    async def search(self, query: str, caller: Caller, limit: int = 20) -> Sequence[Tool]:
+        """By words, best first."""
+        ...
+
+    def changes(self) -> AsyncIterator[int]:
+        """The revision, each time it grew."""
+        ...
+
+
+class Inbound(Protocol):
+    """Let a network reach us."""
+
+    def serve(self, invoke: Invoke, catalog: Catalog) -> AbstractAsyncContextManager[Sequence[Route]]:
+        """Claim paths for as long as the context is open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What somebody shows to say who they are: a `kind` ("bearer", "envelope") and its value, by `network`."""
+
+    network: str
+    kind: str
+    value: str = field(repr=False)
+
+
+class State(Protocol):
+    """A small durable map of one adapter's own. Not for the call path."""
+
+    async def get(self, key: str) -> bytes | None: ...
+    async def put(self, key: str, value: bytes) -> None: ...
+    async def delete(self, key: str) -> None: ...
+
+
+class Keyring(Protocol):
+    """Identities of our own on other networks, all from one master seed."""
+
+    def seed(self, *path: str) -> bytes:
+        """32 bytes, the same for the same path for ever, and not to be guessed from it."""
+        ...
+
+
+class Calls(Protocol):
+    """Calls that are running or kept (an hour, 10,000), each readable by its own caller only (others: `Unknown`)."""
+
+    def get(self, id: str, caller: Caller) -> CallRecord: ...
+
+    def follow(self, id: str, caller: Caller) -> AsyncIterator[Event]:
+        """All events from the first. Hanging up leaves the call running."""
+        ...
+
+    async def cancel(self, id: str, caller: Caller) -> CallRecord: ...
+
+
+class Host(Protocol):
+    """What the gateway gives to an adapter, one object for each upstream or face."""
+
+    @property
+    def http(self) -> "httpx2.AsyncClient":
+        """Shared connections. Reaches the upstream's own origin, and public addresses; every other address, given by
+        whomever and by redirects too, is refused at connect time."""
+        ...
+
+    @property
+    def log(self) -> "FilteringBoundLogger": ...
+    @property
+    def base_url(self) -> str:
+        """Where others reach this gateway, without a slash at the end."""
+        ...
+
+    @property
+    def keyring(self) -> Keyring: ...
+    @property
+    def calls(self) -> Calls: ...
+    def seal(self, plain: bytes) -> bytes:
+        """For rest: only this gateway opens it again."""
+        ...
+
+    def open(self, sealed: bytes) -> bytes:
+        """Raises `Expired` for what this gateway did not seal."""
+        ...
+
+    async def authenticate(self, evidence: Evidence) -> Caller:
+        """Raises `Unauthenticated`."""
+        ...
+
+    def state(self, namespace: str) -> State: ...
+    def changed(self, upstream: str) -> None:
+        """The upstream's list of agents or tools changed: please refresh it soon."""
+        ...
+
+
+# ---- the adapter ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An adapter's `manifest.toml`, read without importing the adapter. `adapters.load` says what each key means."""
+
+    name: str
+    title: str
+    roles: frozenset[Literal["outbound", "inbound"]]
+    protocols: tuple[str, ...] = ()
+    extra: str = ""
+    requires: tuple[str, ...] = ()
+    hops: Literal["header", "meta", "message", "inferred"] = "inferred"
+    can: frozenset[str] = frozenset()
+    trust: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    commands: Mapping[str, str] = field(default_factory=dict[str, str])
+    folder: Path = field(default_factory=Path)
+
+
+class Adapter(Protocol):
+    """What the entry point names. A role that the manifest does not list is never asked for."""
+
+    @property
+    def options(self) -> "type[BaseModel]":
+        """The model of one upstream's own settings; unknown keys are errors."""
+        ...
+
+    def outbound(self, upstream: Upstream, host: Host) -> Outbound: ...
+    def inbound(self, host: Host) -> Inbound: ...

@@ -1,0 +1,1 @@
+"""What exists: agents, tools, names, search. Knows no network and no HTTP."""
