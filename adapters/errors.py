@@ -28,7 +28,7 @@
 work: "no" may be retried by anybody, "yes" and "unknown" never by itself.
 """
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 Delivered: TypeAlias = Literal["yes", "no", "unknown"]
 
@@ -50,6 +50,16 @@ class GatewayError(Exception):
         self.delivered: Delivered = delivered or self.usually
         self.retry_after = retry_after
         """Seconds after which a retry makes sense; None where nobody knows."""
+
+    def problem(self) -> dict[str, Any]:
+        """The error as a problem document (RFC 9457)."""
+        body: dict[str, Any] = {"type": "about:blank", "title": type(self).__name__, "status": self.status}
+        body |= {"detail": self.public, "code": self.code, "delivered": self.delivered}
+        if self.call_id:
+            body["call"] = self.call_id
+        if self.retry_after is not None:
+            body["retry_after"] = self.retry_after
+        return body
 
     def __init_subclass__(cls, *, status: int | None = None, usually: Delivered | None = None) -> None:
         name = cls.__name__

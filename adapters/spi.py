@@ -44,7 +44,7 @@ from adapters.call import (
     Text,
     Visit,
 )
-from registry.model import Agent, Json, Price, Tool
+from registry.model import Address, Agent, Json, Price, Tool
 
 if TYPE_CHECKING:
     import httpx2
@@ -55,6 +55,7 @@ __all__ = [
     "ASGI",
     "Accepted",
     "Adapter",
+    "Address",
     "Agent",
     "Answer",
     "Ask",
@@ -64,7 +65,9 @@ __all__ = [
     "Calls",
     "Catalog",
     "Content",
+    "Command",
     "Data",
+    "Door",
     "Error",
     "Event",
     "Evidence",
@@ -311,6 +314,23 @@ class Host(Protocol):
     def changed(self, upstream: str) -> None:
         """The upstream's list of agents or tools changed: please refresh it soon."""
         ...
+
+
+class Door(Protocol):
+    """What a command of an adapter's own gets: the running gateway, or one in its own process."""
+
+    @property
+    def invoke(self) -> Invoke: ...
+    @property
+    def catalog(self) -> Catalog: ...
+    @property
+    def caller(self) -> Caller:
+        """On whose behalf the command runs."""
+        ...
+
+
+Command: TypeAlias = Callable[[Door, Sequence[str]], Awaitable[int]]
+"""What `Manifest.commands` name: it gets the words after its own, and gives an exit code."""
 
 
 # ---- the adapter ------------------------------------------------------------------------------------------------

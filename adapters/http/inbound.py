@@ -1,0 +1,157 @@
+"""`POST /v1/tools/{tool}/calls`, `GET` and `DELETE /v1/calls/{id}`: raw ASGI, no framework on the call path."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from adapters.errors import BadArguments
+from adapters.http import openapi, translate
+from adapters.spi import LAST, Call, Catalog, Error, Event, Host, Invoke, Receive, Route, Scope, Send
+
+HEARTBEAT = 15.0
+"""Seconds after which a stream without events gets a comment, so that nobody between cuts it."""
+ADMITTED = 0.05
+"""Seconds in which a call that is refused is known to be refused."""
+SSE = b"text/event-stream"
+
+
+class HttpInbound:
+    """The face of plain HTTP."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @asynccontextmanager
+    async def serve(self, invoke: Invoke, catalog: Catalog) -> AsyncIterator[Sequence[Route]]:
+        self._invoke = invoke
+        yield [
+            Route("/v1/tools/{tool}/calls", self._calls, ("POST",), openapi=openapi.CALLS),
+            Route("/v1/calls/{id}", self._call, ("GET", "DELETE"), openapi=openapi.CALL),
+        ]
+
+    async def _calls(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        call = translate.call(scope["path_params"]["tool"], body, scope["caller"], request.headers, uuid.uuid4().hex)
+        if wants_stream(scope):
+            await stream(self._invoke(call), receive, send, call.id)
+        elif call.detached:
+            await self._detach(call, send)
+        else:
+            await until_gone(self._answer(call, send), receive)
+
+    async def _answer(self, call: Call, send: Send) -> None:
+        async with aclosing(self._invoke(call)) as events:  # type: ignore[type-var]
+            last = await ending(events)
+        if isinstance(last, Error):
+            raise last.error
+        await answer(send, 200, translate.outcome(call.id, last))
+
+    async def _detach(self, call: Call, send: Send) -> None:
+        """Answers as soon as the call was admitted; an error before that is answered as one."""
+        async with aclosing(self._invoke(call)) as events:  # type: ignore[type-var]
+            first = asyncio.ensure_future(anext(events))
+            await asyncio.wait({first}, timeout=ADMITTED)
+            if first.done() and isinstance(event := first.result(), Error):
+                raise event.error
+            if not first.done():
+                first.cancel()
+                await asyncio.gather(first, return_exceptions=True)
+        await answer(send, 202, translate.record(self._host.calls.get(call.id, call.caller)))
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        id, caller, calls = scope["path_params"]["id"], scope["caller"], self._host.calls
+        if scope["method"] == "DELETE":
+            await answer(send, 200, translate.record(await calls.cancel(id, caller)))
+        elif wants_stream(scope):
+            await stream(calls.follow(id, caller), receive, send, id)
+        else:
+            await answer(send, 200, translate.record(calls.get(id, caller)))
+
+
+def wants_stream(scope: Scope) -> bool:
+    return any(name == b"accept" and SSE in value for name, value in scope["headers"])
+
+
+async def ending(events: AsyncIterator[Event]) -> Event:
+    """The last event."""
+    async for event in events:
+        if isinstance(event, LAST):
+            return event
+    raise BadArguments("the call ended without an event")  # pragma: no cover - the call path forbids it
+
+
+async def answer(send: Send, status: int, document: Any) -> None:
+    body = orjson.dumps(document, default=str)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def until_gone(work: Any, receive: Receive) -> None:
+    """Runs `work`; cancels it when the client goes away."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(disconnected(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+async def disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def stream(events: Any, receive: Receive, send: Send, id: str) -> None:
+    """Server-sent events: `event: progress|part|accepted|ask|result|error`, `data:` the document.
+
+    A call that is refused at once is answered as an error, with its status, and not as a stream.
+    """
+    async with aclosing(events):
+        step = asyncio.ensure_future(anext(events, None))
+        try:
+            done, _ = await asyncio.wait({step}, timeout=ADMITTED)
+            if done and isinstance(first := step.result(), Error):
+                raise first.error
+            kept = (b"cache-control", b"no-store"), (b"doolittle-call", id.encode("latin-1", "replace"))
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", SSE), *kept]})
+            await until_gone(_pump(events, step, send, id), receive)
+        finally:
+            step.cancel()
+            await asyncio.gather(step, return_exceptions=True)
+
+
+async def _pump(events: Any, step: "asyncio.Future[Event | None]", send: Send, id: str) -> None:
+    try:
+        while True:
+            done, _ = await asyncio.wait({step}, timeout=HEARTBEAT)
+            if not done:
+                await send({"type": "http.response.body", "body": b": working\n\n", "more_body": True})
+                continue
+            event = step.result()
+            if event is None:
+                break
+            name, document = translate.event(event)
+            data = orjson.dumps({"call": id, **document}, default=str)
+            block = b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+            step = asyncio.ensure_future(anext(events, None))
+    finally:
+        step.cancel()
+        await asyncio.gather(step, return_exceptions=True)
+    await send({"type": "http.response.body", "body": b""})

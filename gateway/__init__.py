@@ -1,0 +1,1 @@
+"""The process: takes calls in, sends calls out. Knows no network."""

@@ -1,0 +1,166 @@
+"""The documents of `/v1`."""
+
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.load import Found
+from adapters.spi import Agent, Tool
+from gateway.keys import Key
+from gateway.upstreams import LiveUpstream
+
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ToolOut(Document):
+    """A tool. `state` is "ok", "degraded" (its upstream is away) or "paused"."""
+
+    name: str
+    agent: str
+    title: str
+    description: str
+    input_schema: Any
+    output_schema: Any = None
+    annotations: dict[str, Any] = Field(default_factory=dict)
+    price: str | None = None
+    state: Literal["ok", "degraded", "paused"]
+
+
+class AgentOut(Document):
+    """An agent, where it lives, and the names of its tools."""
+
+    slug: str
+    name: str
+    description: str
+    network: str
+    upstream: str
+    tools: list[str]
+    state: Literal["ok", "degraded", "paused"]
+
+
+class UpstreamIn(Document):
+    """An upstream to be added. Never a command: those stand in the operator's file."""
+
+    name: str = Field(pattern=NAME, max_length=24)
+    network: str = Field(max_length=64)
+    url: str = Field(max_length=2048)
+    key: str = Field("", max_length=8192)
+    options: dict[str, Any] = Field(default_factory=dict)
+    trusted: bool = False
+
+
+class UpstreamOut(Document):
+    """An upstream and how it is. `said` is what is wrong with it, if anything is."""
+
+    name: str
+    network: str
+    url: str
+    origin: Literal["file", "api"]
+    trusted: bool
+    up: bool
+    said: str
+    agents: int
+    tools: int
+
+
+class ReportOut(Document):
+    """The outcome of a trial."""
+
+    name: str
+    ok: bool
+    text: str
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class KeyIn(Document):
+    """A key to be made. `allow` are globs over tool names; `days` until it expires."""
+
+    name: str = Field(min_length=1, max_length=80)
+    allow: list[str] = Field(default_factory=lambda: ["*"], max_length=100)
+    roles: list[Literal["call", "admin", "register"]] = Field(default_factory=lambda: ["call"])
+    agent: str = ""
+    days: float | None = Field(None, gt=0, le=36500)
+
+
+class KeyOut(Document):
+    """A key without its secret, but for the one answer that makes it."""
+
+    id: str
+    name: str
+    allow: list[str]
+    roles: list[str]
+    agent: str
+    created: float
+    expires: float | None
+    revoked: float | None
+    secret: str | None = None
+
+
+class PendingOut(Document):
+    """A changed tool that waits for approval."""
+
+    name: str
+    agent: str
+    old: dict[str, Any]
+    new: dict[str, Any]
+
+
+class AdapterOut(Document):
+    """An adapter, its roles, and what is wrong with it, if anything is."""
+
+    name: str
+    title: str
+    roles: list[str]
+    protocols: list[str]
+    can: list[str]
+    hops: str
+    fault: str
+
+
+def agent_state(agent: Agent) -> Literal["ok", "degraded", "paused"]:
+    return "paused" if agent.paused else "degraded" if agent.degraded else "ok"
+
+
+def agent_out(agent: Agent) -> AgentOut:
+    return AgentOut(
+        slug=agent.slug, name=agent.name, description=agent.description, network=agent.address.network,
+        upstream=agent.address.upstream, tools=[t.name for t in agent.tools], state=agent_state(agent),
+    )  # fmt: skip
+
+
+def tool_out(tool: Tool, agent: Agent) -> ToolOut:
+    return ToolOut(
+        name=tool.name, agent=tool.agent, title=tool.title, description=tool.description,
+        input_schema=orjson.loads(tool.input_schema), annotations=dict(tool.annotations),
+        output_schema=orjson.loads(tool.output_schema) if tool.output_schema else None,
+        price=f"{tool.price.amount} {tool.price.asset}" if tool.price else None, state=agent_state(agent),
+    )  # fmt: skip
+
+
+def upstream_out(live: LiveUpstream, agents: list[Agent]) -> UpstreamOut:
+    of = live.upstream
+    return UpstreamOut(
+        name=of.name, network=of.network, url=of.url or " ".join(of.command), origin=of.origin, trusted=of.trusted,
+        up=live.connected, said=live.reason, agents=len(agents), tools=sum(len(a.tools) for a in agents),
+    )  # fmt: skip
+
+
+def key_out(key: Key, secret: str | None = None) -> KeyOut:
+    return KeyOut(
+        id=key.id, name=key.name, allow=list(key.allow), roles=list(key.roles), agent=key.agent, created=key.created,
+        expires=key.expires, revoked=key.revoked, secret=secret,
+    )  # fmt: skip
+
+
+def adapter_out(found: Found) -> AdapterOut:
+    of = found.manifest
+    return AdapterOut(
+        name=found.name, title=of.title if of else "", roles=sorted(of.roles) if of else [],
+        protocols=list(of.protocols) if of else [], can=sorted(of.can) if of else [], hops=of.hops if of else "",
+        fault=found.fault,
+    )  # fmt: skip

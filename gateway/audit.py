@@ -1,0 +1,120 @@
+"""One line for each call, written in batches. Lines are never lost: a full queue refuses calls instead.
+
+A line keeps hashes and sizes of arguments and results, never the values.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from adapters.errors import Full
+from registry.store import Store
+from registry.tables import audit
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is remembered of one call. Times in seconds since the epoch, `ms` its length, sizes in bytes."""
+
+    call: str
+    root: str
+    parent: str | None
+    at: float
+    ms: float
+    caller: str
+    network: str
+    tool: str
+    agent: str
+    target_network: str
+    upstream: str
+    method: str
+    outcome: str
+    code: str
+    delivered: str
+    arguments_hash: str
+    arguments_bytes: int
+    result_bytes: int
+    hops: str
+
+
+class Audit:
+    """The queue and its writer."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self._limit = limit
+        self._lines: deque[Line] = deque()
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    def require_room(self) -> None:
+        """Raises `Full` when lines wait and cannot be written: no call goes unrecorded."""
+        if len(self._lines) >= self._limit:
+            raise Full("the audit cannot be written fast enough; calls are refused until it is", retry_after=1)
+
+    def add(self, line: Line) -> None:
+        self._lines.append(line)
+        self._wake.set()
+
+    async def start(self) -> None:
+        self._writer = asyncio.create_task(self._write_for_ever(), name="audit")
+
+    async def stop(self) -> None:
+        """Writes what is left."""
+        if self._writer:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Writes all waiting lines; on a fault of the store they stay, and the fault is raised."""
+        while self._lines:
+            batch = [self._lines[i] for i in range(min(500, len(self._lines)))]
+            rows = [asdict(line) for line in batch]
+            await self._store.run(lambda connection, rows=rows: _insert(connection, rows))
+            for _ in batch:
+                self._lines.popleft()
+
+    async def _write_for_ever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(0.2)  # gathers a batch
+            try:
+                await self.flush()
+            except Exception:  # noqa: BLE001 - the lines stay queued, the limit holds calls back, and the next turn tries again
+                await asyncio.sleep(1)
+                self._wake.set()
+
+    async def tree(self, call: str) -> list[dict[str, Any]]:
+        """All lines of the chain that the call belongs to, oldest first; empty if it is unknown."""
+        await self.flush()
+        return await self._store.run(lambda connection: _tree(connection, call))
+
+    async def last(self, count: int, caller: str | None = None) -> list[dict[str, Any]]:
+        """The newest lines, newest first; of one caller, if it is named."""
+        await self.flush()
+        return await self._store.run(lambda connection: _last(connection, count, caller))
+
+
+def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    connection.execute(insert(audit), rows)
+
+
+def _tree(connection: Connection, call: str) -> list[dict[str, Any]]:
+    root = connection.execute(select(audit.c.root).where(audit.c.call == call).limit(1)).scalar()
+    if root is None:
+        return []
+    rows = connection.execute(select(audit).where(audit.c.root == root).order_by(audit.c.at).limit(1000))
+    return [dict(row) for row in rows.mappings()]
+
+
+def _last(connection: Connection, count: int, caller: str | None) -> list[dict[str, Any]]:
+    query = select(audit).order_by(audit.c.seq.desc()).limit(count)
+    if caller is not None:
+        query = query.where(audit.c.caller == caller)
+    return [dict(row) for row in connection.execute(query).mappings()]

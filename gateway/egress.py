@@ -1,0 +1,124 @@
+"""Calls out: shared connections, and a guard on where they may lead.
+
+One pool reaches what the operator configured; the other resolves each name itself, and connects only to public
+addresses, at the very address that it checked. Redirects pass the same choice again.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from adapters.errors import Denied
+
+LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=128, keepalive_expiry=60)
+
+
+class GuardedBackend(httpcore2.AnyIOBackend):
+    """Connects to public addresses only. Raises `Denied` for all others, before a packet is sent."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """As httpcore2's; tries each checked address of the name in turn."""
+        fault: Exception | None = None
+        for address in await resolve(host, port):
+            try:
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                fault = error
+        raise fault or httpcore2.ConnectError(f"no address for {host}")
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        raise Denied("local sockets are not reached over the network")
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Addresses of the host, all of them public. One that is not makes the whole name suspect: raises `Denied`."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as fault:
+        raise httpcore2.ConnectError(f"cannot resolve {host}") from fault
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
+        if not public(address):
+            raise Denied("that address leads into a private network", detail=f"{host} is {address}")
+    return addresses
+
+
+def public(address: str) -> bool:
+    """Whether an IP address is one of the open internet, also when an IPv6 form wraps an IPv4 address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.teredo or ip.sixtofour or ip in NAT64:
+            return False
+        ip = ip.ipv4_mapped or ip
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class _Pool(httpx2.AsyncHTTPTransport):
+    """httpx2's transport over a pool with a network backend of our own, which its constructor does not offer."""
+
+    def __init__(self, context: Any, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=LIMITS.max_connections,
+            max_keepalive_connections=LIMITS.max_keepalive_connections,
+            keepalive_expiry=LIMITS.keepalive_expiry,
+            network_backend=backend,
+        )
+
+
+class _Choice(httpx2.AsyncBaseTransport):
+    """Sends a request to the open pool if it goes to a named origin, else to the guarded one."""
+
+    def __init__(self, egress: "Egress", origins: frozenset[str]) -> None:
+        self._egress = egress
+        self._origins = origins
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.scheme not in ("http", "https"):
+            raise Denied(f"'{request.url.scheme}' addresses are not reached", detail=str(request.url))
+        known = origin(request.url) in self._origins
+        pool = self._egress.configured if known else self._egress.guarded
+        return await pool.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """The pools are the gateway's, and outlive the client of one upstream."""
+
+
+class Egress:
+    """The two pools of the process. Close with `aclose`."""
+
+    def __init__(self) -> None:
+        context = httpx2.create_ssl_context()
+        self.configured = _Pool(context)
+        self.guarded = _Pool(context, GuardedBackend())
+
+    def client(self, *urls: str) -> httpx2.AsyncClient:
+        """A client that reaches the origins of the operator's `urls`, and public addresses."""
+        origins = frozenset(origin(httpx2.URL(url)) for url in urls if "://" in url)
+        return httpx2.AsyncClient(transport=_Choice(self, origins), trust_env=False, timeout=httpx2.Timeout(30, pool=5))
+
+    async def aclose(self) -> None:
+        await self.configured.aclose()
+        await self.guarded.aclose()
+
+
+def origin(url: httpx2.URL) -> str:
+    """Scheme, host and port, in one canonical text."""
+    return f"{url.scheme}://{url.host.lower()}:{url.port or {'http': 80, 'https': 443}.get(url.scheme, 0)}"

@@ -1,0 +1,79 @@
+"""What the gateway gives to an adapter (`adapters.spi.Host`), and the adapter's durable map."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import structlog
+from sqlalchemy import Connection, delete, insert, select
+
+from adapters.spi import Caller, Calls, Evidence, Keyring, State
+from gateway.keys import Keys
+from gateway.seal import Seal
+from registry.store import Store
+from registry.tables import state as table
+
+
+@dataclass(frozen=True, slots=True)
+class OwnHost:
+    """One for each upstream or face; `name` keeps what they seal and store apart."""
+
+    name: str
+    http: httpx2.AsyncClient
+    base_url: str
+    calls: Calls
+    secrets: Seal
+    keys: Keys
+    store: Store
+    on_change: Callable[[str], None]
+
+    @property
+    def log(self) -> Any:
+        return structlog.get_logger().bind(of=self.name)
+
+    @property
+    def keyring(self) -> Keyring:
+        return self.secrets
+
+    def seal(self, plain: bytes) -> bytes:
+        return self.secrets.seal(plain, f"host\0{self.name}")
+
+    def open(self, sealed: bytes) -> bytes:
+        return self.secrets.open(sealed, f"host\0{self.name}")
+
+    async def authenticate(self, evidence: Evidence) -> Caller:
+        return await self.keys.authenticate(evidence)
+
+    def state(self, namespace: str) -> State:
+        return StoredState(self.store, f"{self.name}\0{namespace}")
+
+    def changed(self, upstream: str) -> None:
+        self.on_change(upstream)
+
+
+class StoredState:
+    """A namespace of the table `state`."""
+
+    def __init__(self, store: Store, namespace: str) -> None:
+        self._store = store
+        self._namespace = namespace
+
+    async def get(self, key: str) -> bytes | None:
+        return await self._store.run(lambda c: c.execute(select(table.c.value).where(*self._at(key))).scalar())
+
+    async def put(self, key: str, value: bytes) -> None:
+        def write(connection: Connection) -> None:
+            connection.execute(delete(table).where(*self._at(key)))
+            connection.execute(insert(table).values(namespace=self._namespace, key=key, value=value))
+
+        await self._store.run(write)
+
+    async def delete(self, key: str) -> None:
+        def write(connection: Connection) -> None:
+            connection.execute(delete(table).where(*self._at(key)))
+
+        await self._store.run(write)
+
+    def _at(self, key: str) -> tuple[Any, Any]:
+        return (table.c.namespace == self._namespace, table.c.key == key)

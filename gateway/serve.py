@@ -1,0 +1,132 @@
+"""The process: socket, signals, drain, and the file by which the command line finds a running server."""
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from adapters.spi import ASGI
+from gateway.app import Gateway
+from gateway.border import loopback
+from gateway.settings import ConfigFault, Settings
+
+log = structlog.get_logger()
+RUN_FILE = "run.json"
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """One process per data directory. Raises `ConfigFault` if another holds it."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (data_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as fault:
+            raise ConfigFault(f"another doolittle works in {data_dir}; stop it, or set another data_dir") from fault
+        yield
+
+
+class Server:
+    """A gateway on a socket."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+
+    async def run(self, on_ready: Callable[[Gateway], None] | None = None) -> None:
+        """Serves until SIGTERM or SIGINT (or `stop`), then drains. Raises `ConfigFault`."""
+        said = self._settings.server
+        sock = bind(said.host, said.port)
+        host, port = sock.getsockname()[:2]
+        gateway = Gateway(self._settings)
+        gateway.base_url = gateway.base_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        with sock:
+            async with gateway, gateway.faces() as app:
+                if not loopback(said.host) and not gateway.keys.exist:
+                    raise ConfigFault(
+                        f"{said.host} is not loopback, and there are no keys: anybody could call. "
+                        "Make one first: doolittle keys create me --role call --role admin"
+                    )
+                await self._serve(gateway, app, sock, on_ready)
+
+    async def _serve(
+        self, gateway: Gateway, app: ASGI, sock: socket.socket, on_ready: Callable[[Gateway], None] | None
+    ) -> None:
+        server = uvicorn.Server(_config(app, self._settings))
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        with run_file(gateway):
+            serving = asyncio.create_task(server._serve([sock]), name="uvicorn")
+            while not server.started and not serving.done():
+                await asyncio.sleep(0.005)
+            if on_ready and not serving.done():
+                on_ready(gateway)
+            stopping = asyncio.create_task(self._stop.wait(), name="stop")
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            gateway.ready = False
+            cut = await gateway.calls.drain(self._settings.server.drain)
+            if cut:
+                log.warning("calls were cut at the end of the drain", calls=cut)
+            server.should_exit = True
+            await serving
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `ConfigFault` in the user's words; the port is never moved silently."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as fault:
+        sock.close()
+        raise ConfigFault(f"cannot listen on {host}:{port}: {fault.strerror}; set another server.port") from fault
+    sock.setblocking(False)
+    return sock
+
+
+def _config(app: ASGI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=65536,
+        proxy_headers=False,
+    )
+
+
+@contextmanager
+def run_file(gateway: Gateway) -> Iterator[None]:
+    """Tells the owner's command line where this server is, and gives it a secret of its own."""
+    path = gateway.settings.data_dir / RUN_FILE
+    secret = secrets.token_urlsafe(32)
+    gateway.keys.admit_master(secret)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"url": gateway.base_url, "pid": os.getpid(), "secret": secret}, file)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,199 @@
+"""`doolittle.toml`: what the operator says. Every key is checked; a fault names the file and the line."""
+
+import difflib
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from adapters.spi import Json, Upstream
+
+Parsed: TypeAlias = dict[str, Any]
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
+
+
+class ConfigFault(Exception):
+    """Something in the operator's settings is wrong; the text says where, what, and how to mend it."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """Where the gateway listens, and whom it believes."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Another than loopback needs keys.")
+    port: int = Field(8700, ge=0, le=65535, description="Port; 0 takes a free one.")
+    base_url: str = Field("", description="Where others reach this gateway, if not at host and port.")
+    allowed_hosts: tuple[str, ...] = Field((), description="Further host names that a Host header may carry.")
+    allowed_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call.")
+    max_body: int = Field(4 * 2**20, ge=1024, description="Bytes of one request's body.")
+    drain: float = Field(20, ge=0, description="Seconds that running calls get to end after SIGTERM.")
+
+
+class CallSettings(Section):
+    """How long a call may take, and how long it is kept."""
+
+    deadline: float = Field(300, gt=0, description="Seconds for a call whose caller names no deadline.")
+    keep: float = Field(3600, ge=0, description="Seconds for which an ended call can be read by its caller.")
+    keep_count: int = Field(10_000, ge=1, description="Ended calls kept at most.")
+    ask_expiry: float = Field(600, gt=0, description="Seconds in which a question back can be answered.")
+
+
+class LimitSettings(Section):
+    """How often."""
+
+    rate: str = Field("", description='Calls for each caller, as "600/minute"; empty: no limit.')
+    concurrent: int = Field(512, ge=1, description="Calls running at once, over all callers.")
+    audit_queue: int = Field(10_000, ge=1, description="Audit lines that may wait; beyond, calls are refused.")
+
+
+class RefreshSettings(Section):
+    """How the catalogue is kept fresh."""
+
+    every: float = Field(60, gt=0, description="Seconds between two lists of one upstream.")
+    timeout: float = Field(30, gt=0, description="Seconds that one list may take.")
+
+
+class UpstreamSettings(BaseModel):
+    """One place that the gateway reaches. Keys beyond these are the network's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    network: str = Field(description="Which adapter speaks to it.")
+    url: str = Field("", description="Where it is.")
+    key: str = Field("", description='Its key: "env:NAME", "file:PATH", "command:LINE", or the key itself.')
+    command: tuple[str, ...] = Field((), description="A child process in place of a URL.")
+    trusted: bool = Field(True, description="False: changed tools wait for `doolittle approve`.")
+
+
+class Settings(Section):
+    """The whole file."""
+
+    data_dir: Path = Field(Path(".doolittle"), description="Database, keys and locks; relative to the file.")
+    database: str = Field("", description="SQLAlchemy URL; empty: SQLite in data_dir.")
+    seal_key: str = Field("", description='32 bytes as hex: "env:", "file:" or "command:"; empty: data_dir/seal.key.')
+    log: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    server: ServerSettings = ServerSettings.model_construct()
+    calls: CallSettings = CallSettings.model_construct()
+    limits: LimitSettings = LimitSettings.model_construct()
+    refresh: RefreshSettings = RefreshSettings.model_construct()
+    upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict[str, UpstreamSettings])
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data_dir / 'doolittle.db'}"
+
+
+def read(path: Path | None) -> Settings:
+    """The settings in `path` (None, or a file that is not there: the defaults, beside the working directory).
+
+    Raises `ConfigFault`.
+    """
+    home = path.parent if path else Path()
+    text = path.read_text() if path and path.exists() else ""
+    try:
+        parsed = tomllib.loads(text)
+        settings = Settings.model_validate(parsed)
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigFault(f"{path}: {fault}") from fault
+    except ValidationError as fault:
+        raise ConfigFault("\n".join(_explain(e, text, path) for e in fault.errors())) from fault
+    for name in settings.upstreams:
+        if not NAME.match(name) or len(name) > 24:
+            where = line_of(text, ("upstreams", name))
+            raise ConfigFault(f"{path}:{where}: upstream names are like 'my-agent', at most 24 characters; not '{name}'")
+    return settings.model_copy(update={"data_dir": (home / settings.data_dir).resolve()})
+
+
+def _explain(fault: Any, text: str, path: Path | None) -> str:
+    where = tuple(str(p) for p in fault["loc"])
+    said = fault["msg"]
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where[-1], _known(where[:-1]), 1)
+        said = f"unknown key '{where[-1]}'" + (f"; did you mean '{near[0]}'?" if near else "")
+        where_text = ".".join(where[:-1]) or "the top level"
+        return f"{path}:{line_of(text, where)}: {said} (in {where_text})"
+    return f"{path}:{line_of(text, where)}: {'.'.join(where)}: {said}"
+
+
+def _known(where: tuple[str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in where:
+        kind = model.model_fields[part].annotation if part in model.model_fields else None
+        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else UpstreamSettings
+    return list(model.model_fields)
+
+
+def line_of(text: str, where: tuple[str, ...]) -> int:
+    """The line (from 1) on which the key stands, or the table that should hold it; 1 if neither is found."""
+    table: tuple[str, ...] = ()
+    best = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if header := re.match(r"\[+\s*([^\]]+?)\s*\]+", stripped):
+            table = _split(header[1])
+            best = number if table == where[: len(table)] else best
+            if table == where:
+                return number
+        elif key := re.match(r"""([A-Za-z0-9_."'\- ]+?)\s*=""", stripped):
+            full = (*table, *_split(key[1]))
+            if full == where[: len(full)]:
+                return number
+    return best
+
+
+def _split(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def secret(reference: str, home: Path) -> str:
+    """What a reference stands for: "env:NAME", "file:PATH" (owner-only), "command:LINE"; other text is the secret.
+
+    Raises `ConfigFault` without the secret in it.
+    """
+    kind, _, rest = reference.partition(":")
+    if kind == "env":
+        if rest not in os.environ:
+            raise ConfigFault(f"the environment variable {rest} is not set")
+        return os.environ[rest]
+    if kind == "file":
+        return owner_only(home / rest).read_text().strip()
+    if kind == "command":
+        done = subprocess.run(shlex.split(rest), capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            raise ConfigFault(f"the command for a secret ended with {done.returncode}: {shlex.split(rest)[0]}")
+        return done.stdout.strip()
+    return reference
+
+
+def owner_only(path: Path) -> Path:
+    """The path, if nobody but its owner may read it. Raises `ConfigFault` otherwise."""
+    if not path.exists():
+        raise ConfigFault(f"{path} does not exist")
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigFault(f"{path} can be read by others; run: chmod 600 {path}")
+    return path
+
+
+def upstream(name: str, said: UpstreamSettings, home: Path) -> Upstream:
+    """The upstream as adapters know it, its secret resolved. Raises `ConfigFault`."""
+    try:
+        key = secret(said.key, home) if said.key else ""
+    except ConfigFault as fault:
+        raise ConfigFault(f"upstream '{name}': {fault}") from fault
+    return Upstream(
+        name=name,
+        network=said.network,
+        url=said.url,
+        secret=key,
+        command=said.command,
+        options=cast("dict[str, Json]", said.model_extra or {}),
+        trusted=said.trusted,
+    )

@@ -1,0 +1,287 @@
+"""The upstreams: one supervising task each, which connects, lists, and connects again."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Connection, delete, insert, select
+
+from adapters.errors import BadArguments, ConnectFailed, Conflict, GatewayError, Unknown
+from adapters.load import Adapters
+from adapters.spi import Host, Outbound, Report, Upstream
+from gateway.seal import Seal
+from gateway.settings import NAME, RefreshSettings
+from gateway.telemetry import Metrics
+from registry.refresh import Backoff, refresh
+from registry.registry import Registry
+from registry.store import Store
+from registry.tables import upstreams as table
+
+PATIENCE = 10.0
+"""Seconds for which a call waits while its upstream is just connecting."""
+log = structlog.get_logger()
+
+
+class LiveUpstream:
+    """One upstream: its outbound adapter, and whether it is connected."""
+
+    def __init__(self, upstream: Upstream, outbound: Outbound, resumes: bool) -> None:
+        self.upstream = upstream
+        self.outbound = outbound
+        self.resumes = resumes
+        self.connected = False
+        self.reason = "it was not reached yet"
+        self.wake = asyncio.Event()
+        self.attempt = asyncio.Event()
+        """Set after each attempt to connect and list, however it ended."""
+        self.complete = False
+        self.task: asyncio.Task[None] | None = None
+
+    async def ready(self, seconds: float | None) -> None:
+        """Waits while an attempt runs. Raises `ConnectFailed` if the upstream is not connected after it."""
+        if self.connected:
+            return
+        if self.attempt.is_set():
+            self.attempt.clear()
+            self.wake.set()
+        try:
+            await asyncio.wait_for(self.attempt.wait(), min(PATIENCE, seconds or PATIENCE))
+        except TimeoutError:
+            pass
+        if not self.connected:
+            raise ConnectFailed(f"the upstream '{self.upstream.name}' is away: {self.reason}", delivered="no")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the upstreams stand on."""
+
+    adapters: Adapters
+    registry: Registry
+    store: Store
+    seal: Seal
+    metrics: Metrics
+    host: Callable[[Upstream], Host]
+    settings: RefreshSettings
+
+
+class UpstreamTable:
+    """All upstreams of this gateway: the operator's file, and those added over `/v1`, which the store keeps."""
+
+    def __init__(self, needs: Needs) -> None:
+        self._needs = needs
+        self._live: dict[str, LiveUpstream] = {}
+        self.faults: dict[str, str] = {}
+        """Upstreams that cannot be used as they are configured, each with what is wrong."""
+
+    async def start(self, configured: list[Upstream]) -> None:
+        """Starts those of the file, then those of the store; the file wins clashes."""
+        for upstream in configured:
+            self._try(upstream)
+        for upstream in await self._stored():
+            if upstream.name not in self._live and upstream.name not in self.faults:
+                self._try(upstream)
+
+    async def reload(self, configured: list[Upstream]) -> dict[str, list[str]]:
+        """Takes over a changed file; what was added, removed, changed."""
+        new = {u.name: u for u in configured}
+        old = {n: u.upstream for n, u in self._live.items() if u.upstream.origin == "file"}
+        gone = sorted(old.keys() - new.keys())
+        changed = sorted(n for n in new.keys() & old.keys() if new[n] != old[n])
+        for name in (*gone, *changed):
+            await self._stop(name, forget=name in gone)
+        self.faults = {n: f for n, f in self.faults.items() if n not in new}
+        added = sorted(new.keys() - old.keys())
+        for name in (*added, *changed):
+            if name in self._live:
+                await self._stop(name, forget=False)
+            self._try(new[name])
+        return {"added": added, "removed": gone, "changed": changed}
+
+    def _try(self, upstream: Upstream) -> None:
+        try:
+            self._begin(upstream, self.prepare(upstream))
+        except GatewayError as fault:
+            self.faults[upstream.name] = fault.public
+            log.error("an upstream cannot be used", upstream=upstream.name, said=fault.public)
+
+    def prepare(self, upstream: Upstream) -> tuple[Outbound, bool]:
+        """The outbound adapter for it. Raises `CallerError`s that say what is wrong with the settings."""
+        if not NAME.match(upstream.name) or len(upstream.name) > 24:
+            raise BadArguments(f"upstream names are like 'my-agent', at most 24 characters; not '{upstream.name[:40]}'")
+        found = self._needs.adapters.find(upstream.network)
+        adapter = found.load()
+        if found.manifest is None or "outbound" not in found.manifest.roles:
+            raise BadArguments(f"'{upstream.network}' is a network that calls us; it has no upstreams")
+        try:
+            adapter.options.model_validate(dict(upstream.options))
+        except ValidationError as fault:
+            said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
+            raise BadArguments(f"upstream '{upstream.name}': {said}") from fault
+        return adapter.outbound(upstream, self._needs.host(upstream)), "resume" in found.manifest.can
+
+    def _begin(self, upstream: Upstream, prepared: tuple[Outbound, bool]) -> LiveUpstream:
+        live = LiveUpstream(upstream, *prepared)
+        self._live[upstream.name] = live
+        live.task = asyncio.create_task(self._supervise(live), name=f"upstream {upstream.name}")
+        return live
+
+    async def _supervise(self, live: LiveUpstream) -> None:
+        """Connect, list, wait, list …; after a fault, wait longer each time, and connect again."""
+        backoff = Backoff()
+        while True:
+            try:
+                async with live.outbound.connect():
+                    while True:
+                        live.complete = await self._list(live)
+                        backoff.reset()
+                        await self._wait(live, self._needs.settings.every)
+            except Exception as fault:  # noqa: BLE001 - one upstream's fault, whatever it is, must not reach the others
+                self._away(live, fault)
+                await self._wait(live, backoff.next())
+
+    async def _list(self, live: LiveUpstream) -> bool:
+        needs, upstream = self._needs, live.upstream
+        live.connected = True
+        change = await refresh(live.outbound.agents, needs.registry, upstream, needs.settings.timeout)
+        if change.fault is not None:
+            raise change.fault
+        if live.reason:
+            log.info("upstream is up", upstream=upstream.name, agents=change.agents, tools=change.tools)
+        live.reason = ""
+        needs.metrics.upstreams.labels(upstream.name).set(1)
+        for note in change.notes:
+            log.warning("upstream listed something odd", upstream=upstream.name, note=note)
+        if change.pending:
+            log.warning("changed tools wait for approval", upstream=upstream.name, tools=list(change.pending))
+        return change.complete
+
+    def _away(self, live: LiveUpstream, fault: Exception) -> None:
+        said = fault.public if isinstance(fault, GatewayError) else f"{type(fault).__name__}: {fault}"
+        if said != live.reason:
+            detail = fault.detail if isinstance(fault, GatewayError) else repr(fault)
+            log.warning("upstream is away", upstream=live.upstream.name, said=said, detail=detail)
+        live.connected, live.complete, live.reason = False, False, said
+        self._needs.metrics.upstreams.labels(live.upstream.name).set(0)
+        self._needs.registry.degrade(live.upstream.network, live.upstream.name, said)
+
+    async def _wait(self, live: LiveUpstream, seconds: float) -> None:
+        live.attempt.set()
+        try:
+            await asyncio.wait_for(live.wake.wait(), seconds)
+        except TimeoutError:
+            pass
+        live.wake.clear()
+
+    async def _stop(self, name: str, *, forget: bool) -> None:
+        live = self._live.pop(name)
+        if live.task:
+            live.task.cancel()
+            await asyncio.gather(live.task, return_exceptions=True)
+        if forget:
+            await self._needs.registry.forget(live.upstream.network, name)
+
+    async def stop(self) -> None:
+        for name in list(self._live):
+            await self._stop(name, forget=False)
+
+    # -- used by the call path, `/v1` and the command -------------------------------------------------------------
+
+    def live(self, network: str, name: str) -> LiveUpstream:
+        """Raises `ConnectFailed` for an upstream that is listed and not configured any more."""
+        found = self._live.get(name)
+        if found is None or found.upstream.network != network:
+            raise ConnectFailed(f"the upstream '{name}' is not running", delivered="no")
+        return found
+
+    def all(self) -> list[LiveUpstream]:
+        return [self._live[name] for name in sorted(self._live)]
+
+    def find(self, name: str) -> LiveUpstream:
+        """Raises `Unknown`."""
+        if name not in self._live:
+            raise Unknown(f"no upstream is called '{name[:80]}'; there are: {', '.join(sorted(self._live)) or 'none'}")
+        return self._live[name]
+
+    def changed(self, name: str) -> None:
+        """Lists the upstream again soon."""
+        if name in self._live:
+            self._live[name].wake.set()
+
+    async def refresh(self, name: str) -> LiveUpstream:
+        """Lists the upstream now, and waits for the end of it."""
+        live = self.find(name)
+        live.attempt.clear()
+        live.wake.set()
+        await live.attempt.wait()
+        return live
+
+    async def add(self, upstream: Upstream, *, keep: bool = True) -> LiveUpstream:
+        """Starts it and waits for the first list, good or bad. `keep`: in the store, its secret sealed.
+
+        Raises `Conflict` if the name is taken, `BadArguments` for settings that its adapter refuses.
+        """
+        if upstream.name in self._live or upstream.name in self.faults:
+            raise Conflict(f"an upstream is called '{upstream.name}' already")
+        prepared = self.prepare(upstream)
+        if keep:
+            await self._needs.store.run(lambda c: _insert(c, upstream, self._needs.seal))
+        live = self._begin(upstream, prepared)
+        await live.attempt.wait()
+        return live
+
+    async def remove(self, name: str) -> None:
+        """Raises `Unknown`, and `Conflict` for those of the operator's file."""
+        live = self.find(name)
+        if live.upstream.origin == "file":
+            raise Conflict(f"'{name}' stands in the operator's file; remove it there")
+        await self._needs.store.run(lambda c: c.execute(delete(table).where(table.c.name == name)) and None)
+        await self._stop(name, forget=True)
+
+    async def check(self, upstream: Upstream) -> Report:
+        """Tries an upstream, running or not; never raises for what is wrong with it."""
+        try:
+            outbound, _ = self.prepare(upstream)
+            async with asyncio.timeout(self._needs.settings.timeout):
+                return await outbound.check()
+        except GatewayError as fault:
+            return Report(False, fault.public)
+        except TimeoutError:
+            return Report(False, f"no answer within {self._needs.settings.timeout:g} seconds")
+
+    async def _stored(self) -> list[Upstream]:
+        rows = await self._needs.store.run(lambda c: [dict(r) for r in c.execute(select(table)).mappings()])
+        return [_from_row(row, self._needs.seal) for row in rows]
+
+
+def _insert(connection: Connection, upstream: Upstream, seal: Seal) -> None:
+    secret = seal.seal(upstream.secret.encode(), _purpose(upstream.name)) if upstream.secret else None
+    connection.execute(delete(table).where(table.c.name == upstream.name))
+    connection.execute(
+        insert(table).values(
+            name=upstream.name, network=upstream.network, url=upstream.url, secret=secret, trusted=upstream.trusted,
+            options=json.dumps(dict(upstream.options)), created=time.time(),
+        )  # fmt: skip
+    )
+
+
+def _from_row(row: dict[str, Any], seal: Seal) -> Upstream:
+    secret = seal.open(row["secret"], _purpose(row["name"])).decode() if row["secret"] else ""
+    options = cast("dict[str, Any]", json.loads(row["options"]))
+    return Upstream(
+        row["name"], row["network"], row["url"], secret, options=options, origin="api", trusted=bool(row["trusted"])
+    )
+
+
+def _purpose(name: str) -> str:
+    return f"upstream\0{name}"
+
+
+def masked(upstream: Upstream) -> Upstream:
+    """The upstream without its secret, fit to be shown."""
+    return replace(upstream, secret="")
