@@ -103,6 +103,7 @@ class Gateway:
                 found.append(configured(name, said, self.settings.data_dir.parent))
             except ConfigFault as fault:
                 log.error("an upstream cannot be used", upstream=name, said=str(fault))
+                self.upstreams.faults[name] = str(fault)
         return found
 
     def _upstream_host(self, upstream: Upstream) -> OwnHost:
@@ -120,15 +121,21 @@ class Gateway:
     async def faces(self) -> AsyncIterator[ASGI]:
         """The ASGI app over all inbound adapters, for as long as the context is open. Raises `ConfigFault` on a clash."""
         async with AsyncExitStack() as stack:
-            claimed: list[tuple[str, Route]] = [(OWN, route) for route in self._own_routes()]
+            claimed = self._own_claims()
             for found in self.adapters.all():
                 if found.manifest and "inbound" in found.manifest.roles and not found.fault:
                     claimed += [(found.name, route) for route in await self._face(found, stack)]
-            from gateway.api.app import routes  # FastAPI: imported only by a gateway that serves
-
-            claimed += [(OWN, route) for route in routes(self)]
             require_distinct(claimed)
             yield Outer(self._router(claimed), self.settings.server)
+
+    def management(self) -> ASGI:
+        """The ASGI app of `/v1` that manages alone, for a command in this process."""
+        return Outer(self._router(self._own_claims()), self.settings.server)
+
+    def _own_claims(self) -> list[tuple[str, Route]]:
+        from gateway.api.app import routes  # FastAPI: imported only by a gateway that serves
+
+        return [(OWN, route) for route in (*self._own_routes(), *routes(self))]
 
     async def _face(self, found: Found, stack: AsyncExitStack) -> Sequence[Route]:
         try:

@@ -38,8 +38,9 @@ def locked(data_dir: Path) -> Iterator[None]:
 class Server:
     """A gateway on a socket."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config_file: Path | None = None) -> None:
         self._settings = settings
+        self._config_file = config_file
         self._stop = asyncio.Event()
 
     async def run(self, on_ready: Callable[[Gateway], None] | None = None) -> None:
@@ -47,7 +48,7 @@ class Server:
         said = self._settings.server
         sock = bind(said.host, said.port)
         host, port = sock.getsockname()[:2]
-        gateway = Gateway(self._settings)
+        gateway = Gateway(self._settings, config_file=self._config_file)
         gateway.base_url = gateway.base_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
         with sock:
             async with gateway, gateway.faces() as app:

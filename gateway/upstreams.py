@@ -186,6 +186,14 @@ class UpstreamTable:
         if forget:
             await self._needs.registry.forget(live.upstream.network, name)
 
+    async def settle(self, seconds: float) -> None:
+        """Waits until each upstream was tried once, at most so long."""
+        attempts = [asyncio.create_task(live.attempt.wait()) for live in self._live.values()]
+        if attempts:
+            _, late = await asyncio.wait(attempts, timeout=seconds)
+            for task in late:
+                task.cancel()
+
     async def stop(self) -> None:
         for name in list(self._live):
             await self._stop(name, forget=False)

@@ -219,6 +219,11 @@ def _operations(app: FastAPI, gateway: "Gateway") -> None:
         """The networks that are installed, and what is wrong with those that cannot be used."""
         return [m.adapter_out(found) for found in gateway.adapters.all()]
 
+    @app.get("/v1/faults", tags=["operations"])
+    async def list_faults(_who: Admin) -> dict[str, str]:
+        """Upstreams that cannot be used as they are configured, each with what is wrong."""
+        return gateway.upstreams.faults
+
     @app.post("/v1/reload", tags=["operations"])
     async def reload(_who: Admin) -> dict[str, list[str]]:
         """Takes over the upstreams of the changed file."""

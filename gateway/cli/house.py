@@ -1,0 +1,140 @@
+"""What a command works with: the running server if one answers, else a gateway in this process, under its lock."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from adapters.errors import ConnectFailed, GatewayError
+from adapters.spi import Caller, Catalog, Invoke
+from gateway.cli import remote
+from gateway.settings import Settings, read
+
+SETTLE = 15.0
+"""Seconds for which a gateway in this process waits for its upstreams."""
+
+
+@dataclass(slots=True)
+class Place:
+    """What the words before the command say."""
+
+    config: Path
+    url: str = ""
+    key: str = ""
+    as_json: bool = False
+    _settings: Settings | None = field(default=None, repr=False)
+
+    def changed(self) -> None:
+        """The file was written: read it anew."""
+        self._settings = None
+
+    @property
+    def settings(self) -> Settings:
+        """Raises `ConfigFault`."""
+        if self._settings is None:
+            self._settings = read(self.config)
+        return self._settings
+
+
+class OwnDoor:
+    """The gateway of this process (`adapters.spi.Door`)."""
+
+    def __init__(self, gateway: Any, caller: Caller) -> None:
+        self.invoke: Invoke = gateway.invoke
+        self.catalog: Catalog = gateway.catalog
+        self.caller = caller
+
+
+class House:
+    """`http` manages, `door` calls. `running`: whether a server answers."""
+
+    def __init__(self, place: Place, stack: AsyncExitStack) -> None:
+        self._place = place
+        self._stack = stack
+        self._client: httpx2.AsyncClient | None = None
+        self._gateway: Any = None
+        self._url, self._key = find(place)
+        self.running = bool(self._url)
+
+    async def http(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            if self.running:
+                transport, url = None, self._url
+            else:
+                gateway = await self._own()
+                transport, url = httpx2.ASGITransport(gateway.management()), "http://127.0.0.1"
+            headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
+            client = httpx2.AsyncClient(transport=transport, base_url=url, headers=headers, timeout=600, trust_env=False)
+            self._client = await self._stack.enter_async_context(client)
+        return self._client
+
+    async def door(self) -> Any:
+        """An `adapters.spi.Door`."""
+        if self.running:
+            return remote.RemoteDoor(await self.http())
+        from gateway.keys import LOCAL
+
+        return OwnDoor(await self._own(), LOCAL)
+
+    async def _own(self) -> Any:
+        if self._gateway is None:
+            from gateway.app import Gateway
+            from gateway.serve import locked
+
+            settings = self._place.settings
+            self._stack.enter_context(locked(settings.data_dir))
+            gateway = Gateway(settings, config_file=self._place.config)
+            self._key = secrets.token_urlsafe(32)
+            gateway.keys.admit_master(self._key)
+            await self._stack.enter_async_context(gateway)
+            await gateway.upstreams.settle(SETTLE)
+            self._gateway = gateway
+        return self._gateway
+
+    async def ask(self, method: str, path: str, **more: Any) -> Any:
+        """The document that `/v1` answers with. Raises the `GatewayError` that it reports."""
+        client = await self.http()
+        try:
+            response = await client.request(method, path, **more)
+        except httpx2.TransportError as fault:
+            raise ConnectFailed(f"the gateway at {self._url} does not answer: {fault}") from fault
+        if response.status_code >= 400:
+            raise remote.fault(response.content, response.status_code)
+        return response.json() if response.content else None
+
+
+def find(place: Place) -> tuple[str, str]:
+    """URL and key of the running server: the one that was named, or the one of this data directory; or two blanks."""
+    if place.url:
+        return place.url.rstrip("/"), place.key
+    path = place.settings.data_dir / "run.json"
+    if not path.exists():
+        return "", ""
+    try:
+        said = json.loads(path.read_text())
+        httpx2.get(said["url"] + "/healthz", timeout=2, trust_env=False).raise_for_status()
+    except (httpx2.HTTPError, ValueError, KeyError):
+        return "", ""
+    return said["url"], place.key or said["secret"]
+
+
+@asynccontextmanager
+async def house(place: Place) -> AsyncIterator[House]:
+    async with AsyncExitStack() as stack:
+        yield House(place, stack)
+
+
+def exit_code(fault: GatewayError) -> int:
+    """0 well; 1 the far side or the gateway failed; 2 the words or settings; 3 not reached or busy; 4 not allowed."""
+    return {400: 2, 401: 4, 402: 4, 403: 4, 404: 2, 409: 2, 413: 2, 429: 3, 503: 3, 504: 3}.get(
+        fault.status, 3 if fault.code in ("connect_failed", "unreachable") else 1
+    )
+
+
+def columns(rows: Sequence[dict[str, Any]], *names: str) -> list[list[str]]:
+    return [[str(row.get(name, "")) for name in names] for row in rows]

@@ -1,0 +1,94 @@
+"""The `doolittle` command. Exit codes: 0 well · 1 the far side or the gateway failed · 2 words or settings are wrong ·
+3 not reached or busy · 4 not allowed · 130 interrupted. With `--json`, one document on standard output."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adapters.errors import GatewayError
+from adapters.load import Adapters
+from gateway.cli import calling, managing, operating
+from gateway.cli.house import House, Place, exit_code, house
+from gateway.cli.show import say
+from gateway.settings import ConfigFault
+from gateway.telemetry import start_log
+from registry.store import StoreFault
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="The gateway that lets agents of any network call agents of any other.",
+)  # fmt: skip
+
+
+@app.callback()
+def begin(
+    ctx: typer.Context,
+    config: Annotated[Path, typer.Option(envvar="DOOLITTLE_CONFIG", help="The operator's file.")] = Path("doolittle.toml"),
+    url: Annotated[str, typer.Option(envvar="DOOLITTLE_URL", help="A running gateway, elsewhere.")] = "",
+    key: Annotated[str, typer.Option(envvar="DOOLITTLE_KEY", help="Your key for it.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Answer with JSON.")] = False,
+) -> None:
+    ctx.obj = Place(config, url, key, json)
+
+
+def with_house(work: Callable[[House], Awaitable[int]], place: Place) -> int:
+    """Runs the work of a command; its faults become a sentence on standard error and an exit code."""
+
+    async def inside() -> int:
+        try:
+            async with house(place) as here:
+                try:
+                    return await work(here)
+                except GatewayError as fault:  # inside: a task group around it would wrap it
+                    say(fault.public, place, fault.problem())
+                    return exit_code(fault)
+        except (ConfigFault, StoreFault) as fault:
+            say(str(fault), place, {"detail": str(fault), "code": "config_fault"})
+            return 2
+
+    start_log("warning")
+    return asyncio.run(inside())
+
+
+def run() -> None:
+    """The entry point."""
+    for command in (*calling.COMMANDS, *managing.COMMANDS, *operating.COMMANDS):
+        command(app, with_house)
+    _of_adapters()
+    try:
+        sys.exit(app(standalone_mode=True))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _of_adapters() -> None:
+    """The commands that adapters bring: the module is imported when one is used."""
+    for found in Adapters.installed().all():
+        for name, target in (found.manifest.commands if found.manifest else {}).items():
+            _adapter_command(name, target, found.name)
+
+
+def _adapter_command(name: str, target: str, network: str) -> None:
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+    @app.command(name, context_settings=settings, help=f"A command of the network {network}.")
+    def command(ctx: typer.Context) -> None:
+        async def work(here: House) -> int:
+            from importlib import import_module
+
+            module, _, attribute = target.partition(":")
+            found = Adapters.installed().find(network)
+            if found.fault:
+                raise ConfigFault(found.fault)
+            function: Any = getattr(import_module(module), attribute)
+            door = await here.door()
+            load = getattr(door.catalog, "load", None)
+            if load is not None:
+                await load()
+            return int(await function(door, ctx.args))
+
+        raise typer.Exit(with_house(work, ctx.obj))
