@@ -1,0 +1,73 @@
+// A deterministic model for ElizaOS 1.7: no network, no weights. It repeats what it was told, and obeys a few words that
+// tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text.
+import { appendFileSync } from 'node:fs';
+import { ModelType, type IAgentRuntime, type Plugin } from '@elizaos/core';
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function note(kind: string, user: string): void {
+  if (process.env.MODEL_LOG) appendFileSync(process.env.MODEL_LOG, JSON.stringify({ t: Date.now(), kind, user }) + '\n');
+}
+
+/** The last text of the user: the provider RECENT_MESSAGES prints "# Received Message\n<who>: <text>". */
+export function userText(prompt: string): string {
+  const found = prompt.match(/# Received Message\s*\n+[^:\n]*:\s*([\s\S]*?)\n+(?:# Focus|#|<)/);
+  return (found?.[1] ?? '').trim();
+}
+
+const response = (thought: string, actions: string, text: string): string =>
+  `<response><thought>${thought}</thought><actions>${actions}</actions><providers></providers><text>${text}</text></response>`;
+
+function answer(user: string): string {
+  if (user.startsWith('!fail')) throw new Error('offline model: the provider is out');
+  if (user.startsWith('!garbage')) return 'this is not xml';
+  if (user.startsWith('!ignore')) return response('not for me', 'IGNORE', '');
+  const act = user.match(/^!act\s+([A-Z_,]+)\s*([\s\S]*)$/);
+  if (act) return response(`run ${act[1]}`, act[1], `Running ${act[1]} for you.`);
+  return response('say it again', 'REPLY', `You said: ${user}`);
+}
+
+async function text(_runtime: IAgentRuntime, params: any): Promise<any> {
+  const user = userText(params.prompt ?? '');
+  note(params.stream ? 'large-stream' : 'large', user);
+  const slow = user.match(/^!slow\s+(\d+)/);
+  if (slow) await sleep(Number(slow[1]));
+  const said = answer(user);
+  if (!params.stream) return said;
+  async function* pieces() {
+    for (const piece of said.match(/[\s\S]{1,12}/g) ?? []) yield piece;
+  }
+  return {
+    textStream: pieces(),
+    text: Promise.resolve(said),
+    usage: Promise.resolve(undefined),
+    finishReason: Promise.resolve('stop'),
+  };
+}
+
+async function small(_runtime: IAgentRuntime, params: any): Promise<string> {
+  note('small', '');
+  if (!/RESPOND\b/.test(params.prompt ?? '')) return 'ok';
+  return '<response><name>x</name><reasoning>ok</reasoning><action>RESPOND</action></response>';
+}
+
+export async function embedding(_runtime: IAgentRuntime, params: any): Promise<number[]> {
+  const said = typeof params === 'string' ? params : (params?.text ?? '');
+  const vector = new Array(384).fill(0);
+  for (let i = 0; i < said.length; i++) vector[(said.charCodeAt(i) * 31 + i) % 384] += 1;
+  const length = Math.hypot(...vector) || 1;
+  return vector.map((x) => x / length);
+}
+
+export const plugin: Plugin = {
+  name: 'offline-model',
+  description: 'A deterministic model that needs no network',
+  priority: 100,
+  models: {
+    [ModelType.TEXT_LARGE]: text,
+    [ModelType.TEXT_SMALL]: small,
+    [ModelType.TEXT_EMBEDDING]: embedding,
+    [ModelType.OBJECT_SMALL]: async () => ({}),
+    [ModelType.OBJECT_LARGE]: async () => ({}),
+  } as any,
+};

@@ -1,0 +1,39 @@
+// A real ElizaOS server with a model that needs no network. Reads from its environment:
+//   PORT (0: a free one), DATA_DIR, AGENTS (names of files in characters/, by commas), MODEL (offline | smollm2),
+//   ELIZA_SERVER_AUTH_TOKEN, MODEL_LOG (a file that gets a line for each model call), TEST_ACTIONS (1: actions for tests),
+//   PARENT_PIPE (1: ends when standard input ends).
+// Prints one line of JSON, {"ready": {...}}, when it answers.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import bootstrapPlugin from '@elizaos/plugin-bootstrap';
+import sqlPlugin from '@elizaos/plugin-sql';
+import { AgentServer } from '@elizaos/server';
+
+const env = process.env;
+if (env.PARENT_PIPE) process.stdin.on('end', () => process.exit(0)).resume();
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+const model = env.MODEL === 'smollm2' ? (await import('./smollm2.ts')).plugin : (await import('./offline-model.ts')).plugin;
+const plugins: any[] = [sqlPlugin, bootstrapPlugin, model];
+if (env.TEST_ACTIONS) plugins.push((await import('./test-actions.ts')).plugin);
+const agents = (env.AGENTS ?? 'eliza').split(',').map((name) => {
+  const file = new URL(`../characters/${name}.json`, import.meta.url);
+  return { character: JSON.parse(readFileSync(file, 'utf8')), plugins };
+});
+
+const port = Number(env.PORT) || (await freePort());
+const server = new AgentServer();
+await server.start({ port, dataDir: env.DATA_DIR ?? './data', agents });
+const health = await fetch(`http://127.0.0.1:${port}/healthz`);
+if (!health.ok) throw new Error(`the server does not answer at port ${port}: ${health.status}`);
+const listed = server.getAllAgents().map((agent: any) => ({ id: agent.agentId, name: agent.character.name }));
+console.log(JSON.stringify({ ready: { port, agents: listed, rss: Math.round(process.memoryUsage().rss / 1e6) } }));
