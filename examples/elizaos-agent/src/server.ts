@@ -22,7 +22,7 @@ function freePort(): Promise<number> {
   });
 }
 
-const model = env.MODEL === 'smollm2' ? (await import('./smollm2.ts')).plugin : (await import('./offline-model.ts')).plugin;
+const model = env.MODEL === 'smollm2' ? (await import('../smollm2/plugin.ts')).plugin : (await import('./offline-model.ts')).plugin;
 const plugins: any[] = [sqlPlugin, bootstrapPlugin, model];
 if (env.TEST_ACTIONS) plugins.push((await import('./test-actions.ts')).plugin);
 const agents = (env.AGENTS ?? 'eliza').split(',').map((name) => {

@@ -1,0 +1,50 @@
+# Every target sets up what it needs; the second time is quick.
+PYTHON ?= python3
+BIN := .venv/bin
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test unit lint types bench docs lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: .venv/.installed ## the virtual environment, from requirements.lock
+
+.venv/.installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
+	@echo "installing the Python packages of requirements.lock (about a minute) …"
+	@began=$$(date +%s); \
+	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --require-hashes -r requirements.lock && \
+	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+	echo "installed in $$(($$(date +%s) - began)) s"
+	@touch $@
+
+run: install ## a real ElizaOS server and the gateway; TOUR=exit ends after the tour; MODEL=smollm2 thinks
+	@TOUR="$(TOUR)" MODEL="$(MODEL)" $(BIN)/python -m examples.tour
+
+test: install lint types ## every test
+	@$(BIN)/python -m pytest $(TESTS)
+
+unit: install ## the tests without real servers
+	@$(BIN)/python -m pytest -m "not e2e" $(TESTS)
+
+lint: install ## ruff: style and its limits
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: install ## pyright, strict
+	@$(BIN)/basedpyright
+
+bench: install ## calls a second, CPU per call, memory, start-up; writes build/bench.json
+	@$(BIN)/python -m bench
+
+docs: install ## the tables in docs/ that are made from the code
+	@$(BIN)/python -m tests.docs
+
+lock: ## requirements.lock anew, from pyproject.toml
+	@$(PYTHON) -m pip --version >/dev/null && uvx --version >/dev/null && \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra all --group dev pyproject.toml -o requirements.lock
+
+clean: ## all that was installed or made
+	rm -rf .venv .doolittle build examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules

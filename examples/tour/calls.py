@@ -1,0 +1,129 @@
+"""The calls of the tour: each a caller's own client, a callee, and what must come back."""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+FAKE = "the fake network lives inside the gateway"
+Row = tuple[str, str, Callable[[], Awaitable[str]]]
+
+
+def require(holds: bool, said: Any) -> None:
+    if not holds:
+        raise AssertionError(f"unexpected: {said}")
+
+
+def every(url: str, config: Path) -> Iterator[Row]:
+    """Name, note and call of each row."""
+    http = Http(url)
+    yield "http>elizaos/ask", "", http.ask
+    yield "http>elizaos/conversation", "", http.conversation
+    yield "http>elizaos/events", "", http.events
+    yield "http>elizaos/action", "", http.action
+    yield "http>elizaos/action-that-fails", "the right outcome is a clear error", http.failing
+    yield "http>fake/stream", FAKE, http.stream
+    for name, mode in (("2026-07-28", "2026-07-28"), ("2025-11-25", "legacy")):
+        mcp = Mcp(url + "/mcp/agents/eliza", mode)
+        yield f"mcp>elizaos/ask-{name}", f"MCP {name}, streamable HTTP", mcp.ask
+    stdio = Mcp(
+        StdioServerParameters(command=sys.executable, args=["-m", "gateway.cli", "--config", str(config), "mcp-stdio"]), "auto"
+    )
+    yield "mcp>elizaos/ask-stdio", "doolittle mcp-stdio, as Claude Desktop starts it", stdio.ask
+    yield "mcp>elizaos/unknown-tool", "the right outcome is a clear error", Mcp(url + "/mcp", "auto").unknown
+    yield "mcp>fake/progress", FAKE, Mcp(url + "/mcp", "auto").progress
+
+
+class Http:
+    """A plain HTTP client."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def _call(self, tool: str, arguments: dict[str, Any], **more: Any) -> httpx2.Response:
+        async with httpx2.AsyncClient(base_url=self._url, timeout=120) as client:
+            return await client.post(f"/v1/tools/{tool}/calls", json={"arguments": arguments}, **more)
+
+    async def ask(self) -> str:
+        response = await self._call("eliza__ask", {"message": "How do you do?"})
+        require(response.status_code == 200 and response.json()["result"]["text"] != "", response.text)
+        return str(response.json()["result"]["text"])
+
+    async def conversation(self) -> str:
+        said: list[str] = []
+        for message in ("My name is Freddy.", "Who am I?"):
+            response = await self._call("higgins__ask", {"message": message, "conversation": "tour"})
+            require(response.status_code == 200, response.text)
+            said.append(response.json()["result"]["text"])
+        return " / ".join(said)
+
+    async def events(self) -> str:
+        response = await self._call("eliza__ask", {"message": "And events?"}, headers={"accept": "text/event-stream"})
+        require("event: result" in response.text, response.text)
+        return response.text
+
+    async def action(self) -> str:
+        response = await self._call("eliza__ask", {"message": "!act TEST_STEPS now"})
+        require(response.status_code == 200, response.text)
+        return str(response.json()["result"]["text"])
+
+    async def failing(self) -> str:
+        response = await self._call("eliza__ask", {"message": "!act TEST_FAILS now"})
+        if response.status_code == 200:  # a model that thinks does not obey the word
+            return str(response.json()["result"]["text"])
+        require(response.status_code == 502 and response.json()["code"] == "refused", response.text)
+        return f"{response.status_code} {response.json()['detail']}"
+
+    async def stream(self) -> str:
+        response = await self._call("all__count", {"n": 3}, headers={"accept": "text/event-stream"})
+        names = [line[7:] for line in response.text.splitlines() if line.startswith("event: ")]
+        require(names == ["progress", "part"] * 3 + ["result"], names)
+        return " ".join(names)
+
+
+class Mcp:
+    """The official Python client."""
+
+    def __init__(self, server: Any, mode: Any) -> None:
+        self._server = server
+        self._mode = mode
+
+    def _client(self) -> Client:
+        server = self._server
+        return Client(stdio_client(server) if isinstance(server, StdioServerParameters) else server, mode=self._mode)
+
+    async def ask(self) -> str:
+        async with self._client() as client:
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            require("eliza__ask" in names, names)
+            result = await client.call_tool("eliza__ask", {"message": "How do you do?"})
+            require(not result.is_error, result)
+            return f"{client.protocol_version}: {_text(result)}"
+
+    async def unknown(self) -> str:
+        async with self._client() as client:
+            try:
+                result = await client.call_tool("eliza__sing", {})
+            except Exception as fault:  # noqa: BLE001 - the SDK's error is what is looked for
+                require("eliza__sing" in str(fault), fault)
+                return str(fault)
+            raise AssertionError(f"unexpected: {result}")
+
+    async def progress(self) -> str:
+        seen: list[str] = []
+
+        async def on_progress(done: float, total: float | None, message: str | None) -> None:
+            seen.append(f"{done:g}: {message}")
+
+        async with self._client() as client:
+            result = await client.call_tool("all__count", {"n": 3}, progress_callback=on_progress)
+            require(len(seen) >= 3 and not result.is_error, seen)
+            return f"{len(seen)} steps, then: {_text(result)}"
+
+
+def _text(result: Any) -> str:
+    return " ".join(getattr(block, "text", "") for block in result.content)
