@@ -1,0 +1,42 @@
+"""Real servers, one for the whole run."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adapters.spi import Upstream
+from examples.tour.eliza import ElizaServer, install
+from gateway.testing import Box
+
+KEY = "the-key-of-the-test-server"
+CANARY = "canary-4711-must-not-be-seen"
+
+
+@pytest.fixture(scope="session")
+async def eliza(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ElizaServer]:
+    """An ElizaOS server with two agents; its environment holds a secret that must stay there."""
+    server = await _server(tmp_path_factory.mktemp("eliza"))
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="session")
+async def poisoned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ElizaServer]:
+    """Another one, for tests that leave it in a bad state."""
+    server = await _server(tmp_path_factory.mktemp("poisoned"))
+    yield server
+    await server.stop()
+
+
+async def _server(folder: Path) -> ElizaServer:
+    install(print)
+    environment = {"TEST_ACTIONS": "1", "CANARY_SECRET": CANARY}
+    return await ElizaServer(folder, key=KEY, agents="eliza,higgins", env=environment).start()
+
+
+@pytest.fixture
+async def home(box: Box, eliza: ElizaServer) -> Box:
+    """A gateway with that server as its upstream `home`."""
+    await box.add(Upstream("home", "elizaos", eliza.url, KEY))
+    return box
