@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from adapters.load import Adapters, Found
-from adapters.spi import Adapter, Caller, Calls, Catalog, Invoke, Manifest, Tool, Upstream
+from adapters.spi import Adapter, Caller, Calls, Catalog, Invoke, Manifest, Outbound, Report, Tool, Upstream
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -87,6 +87,13 @@ class Box:
     def degraded(self, upstream: str) -> str | None:
         """Why the upstream is away; None while it is not."""
         return self.gateway.upstreams.find(upstream).reason or None
+
+    def outbound(self, upstream: str) -> Outbound:
+        return self.gateway.upstreams.find(upstream).outbound
+
+    async def report(self, upstream: Upstream) -> Report:
+        """What `check` says of it."""
+        return await self.gateway.upstreams.check(upstream)
 
     async def restart(self) -> None:
         """Closes this gateway, and opens another on the same database with the same upstreams."""

@@ -1,0 +1,14 @@
+"""The suite that every adapter passes, ours or a stranger's, as pytest classes of three lines:
+
+    from adapters.conformance import suite
+    from doolittle_morse.testing import MorseFarSide
+    TestMorse = suite("morse", MorseFarSide)
+
+Every call goes through a real gateway (the fixture `box`). Checks of what the manifest does not claim are left out; a
+check of its own looks that it is not claimed by halves.
+"""
+
+from adapters.conformance.far_side import FarSide, NearSide, Outcome, Trial
+from adapters.conformance.suite import inbound_suite, suite
+
+__all__ = ["FarSide", "NearSide", "Outcome", "Trial", "inbound_suite", "suite"]
