@@ -106,6 +106,8 @@ class Path:
         try:
             tool, call = self._admit(running)
             live = self._parts.upstreams.live(tool.address.network, tool.address.upstream)
+            if call.remaining == 0:
+                raise TimeoutError
             async with asyncio.timeout(call.remaining):
                 await live.ready(call.remaining)
                 started = True

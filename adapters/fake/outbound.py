@@ -38,10 +38,15 @@ class FakeOutbound:
     async def connect(self) -> AsyncIterator[None]:
         self._world.seen["connect"] += 1
         self._world.require()
+        self._world.listeners.append(self._changed)
         try:
             yield
         finally:
+            self._world.listeners.remove(self._changed)
             await self._parking.clear()
+
+    def _changed(self) -> None:
+        self._host.changed(self._upstream.name)
 
     async def agents(self) -> AsyncIterator[Agent]:
         self._world.seen["list"] += 1

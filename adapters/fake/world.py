@@ -5,6 +5,7 @@ Tests turn it: outages, agents that come and go, lists that break off; and count
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from adapters.errors import ConnectFailed
@@ -39,6 +40,8 @@ class World:
     hops: dict[str, str] = field(default_factory=dict[str, str])
     """The chain that came with each call, as its network carries it."""
     running: int = 0
+    listeners: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    """Told when agents come, go or change."""
     broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def require(self) -> None:
@@ -56,15 +59,22 @@ class World:
     def add(self, native: str, description: str = "") -> None:
         """Another agent, with the tool `echo` alone."""
         self.agents[native] = translate.agent(native, native.title(), description or f"The agent {native}.", ("echo",))
+        self._tell()
 
     def remove(self, native: str) -> None:
         del self.agents[native]
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self.listeners):
+            listener()
 
     def alter(self, native: str, description: str) -> None:
         """Another description for the agent's first tool: a change that an operator may want to see."""
         agent = self.agents[native]
         first = replace(agent.tools[0], description=description)
         self.agents[native] = replace(agent, tools=(first, *agent.tools[1:]))
+        self._tell()
 
 
 WORLDS: dict[str, World] = {}

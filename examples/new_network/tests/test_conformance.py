@@ -1,0 +1,4 @@
+from adapters.conformance import suite
+from doolittle_morse.testing import MorseFarSide
+
+TestMorse = suite("morse", MorseFarSide)
