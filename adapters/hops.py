@@ -1,4 +1,4 @@
-"""The chain of a call as text, the same on every carrier: `call/agent/tool` for each hop, outermost first, by commas."""
+"""The chain of a call as text, the same on every carrier: `call/agent/tool` for each hop, by commas."""
 
 import re
 

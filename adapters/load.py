@@ -70,7 +70,9 @@ class Adapters:
         for one in sorted(found, key=lambda f: f.name):
             if one.name in self._found:
                 where = one.entry.value if one.entry else "?"
-                one = Found(f"{one.name} ({where})", None, f"another adapter is called '{one.name}' already; rename one")
+                one = Found(
+                    f"{one.name} ({where})", None, f"another adapter is called '{one.name}' already; rename one"
+                )
             self._found[one.name] = one
 
     @classmethod

@@ -1,9 +1,9 @@
 """The gateway put together: one object, and the ASGI app around it."""
 
 import re
-from pathlib import Path
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,7 +24,7 @@ from gateway.calls import CallTable
 from gateway.catalog import CallerCatalog
 from gateway.egress import Egress
 from gateway.host import OwnHost
-from gateway.invoke import Parts, Path
+from gateway.invoke import CallPath, Parts
 from gateway.keys import Keys
 from gateway.limits import Limits
 from gateway.settings import ConfigFault, Settings
@@ -75,10 +75,16 @@ class Gateway:
             )  # fmt: skip
             self.upstreams = UpstreamTable(needs)
             stack.push_async_callback(self.upstreams.stop)
-            self._path = Path(
+            self._path = CallPath(
                 Parts(
-                    self.registry, self.upstreams, self.calls, Asks(self.seal, self.settings.calls.ask_expiry),
-                    Limits(self.settings.limits), self.audit, self.metrics, self.settings.calls,
+                    self.registry,
+                    self.upstreams,
+                    self.calls,
+                    Asks(self.seal, self.settings.calls.ask_expiry),
+                    Limits(self.settings.limits),
+                    self.audit,
+                    self.metrics,
+                    self.settings.calls,
                 )  # fmt: skip
             )
             stack.push_async_callback(self.calls.drain, 0)
@@ -119,7 +125,7 @@ class Gateway:
 
     @asynccontextmanager
     async def faces(self) -> AsyncIterator[ASGI]:
-        """The ASGI app over all inbound adapters, for as long as the context is open. Raises `ConfigFault` on a clash."""
+        """The ASGI app over all inbound adapters, while the context is open. Raises `ConfigFault` on a clash."""
         async with AsyncExitStack() as stack:
             claimed = self._own_claims()
             for found in self.adapters.all():
@@ -174,7 +180,11 @@ class Gateway:
         def own(path: str, answer: Any, *, free: bool) -> Route:
             return Route(path, StarletteRoute(path, answer).app, ("GET",), open=free)
 
-        return [own("/healthz", health, free=True), own("/readyz", readiness, free=True), own("/metrics", metrics, free=False)]
+        return [
+            own("/healthz", health, free=True),
+            own("/readyz", readiness, free=True),
+            own("/metrics", metrics, free=False),
+        ]
 
 
 def _mount(route: Route, network: str, gateway: Gateway) -> StarletteRoute:

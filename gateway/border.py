@@ -15,6 +15,7 @@ from gateway.keys import Keys
 from gateway.settings import ServerSettings
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 BODIES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -26,7 +27,7 @@ class Outer:
         names = {*settings.allowed_hosts, settings.host, *((urlsplit(settings.base_url).hostname or "",))}
         if loopback(settings.host):
             names |= {*LOOPBACK}
-        self._any_address = settings.host in ("0.0.0.0", "::")
+        self._any_address = settings.host in EVERYWHERE
         self._names = frozenset(name.lower() for name in names if name)
         self._origins = frozenset(settings.allowed_origins)
         self._seen: dict[bytes, bool] = {}

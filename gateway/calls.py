@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from hashlib import sha256
 from typing import Literal
@@ -60,7 +60,7 @@ class Running:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    async def follow(self) -> AsyncIterator[Event]:
+    async def follow(self) -> AsyncGenerator[Event, None]:
         """All events, from the first to the last."""
         seen = 0
         while True:
@@ -127,7 +127,7 @@ class CallTable:
         await drive(running)
         self._bytes += running.size
 
-    async def subscribe(self, running: Running) -> AsyncIterator[Event]:
+    async def subscribe(self, running: Running) -> AsyncGenerator[Event, None]:
         """The events; hanging up cancels the call unless it was detached or somebody else still listens."""
         running.listeners += 1
         try:
@@ -194,7 +194,7 @@ class CallTable:
     def get(self, id: str, caller: Caller) -> CallRecord:
         return self.find(id, caller).record()
 
-    def follow(self, id: str, caller: Caller) -> AsyncIterator[Event]:
+    def follow(self, id: str, caller: Caller) -> AsyncGenerator[Event, None]:
         return self.find(id, caller).follow()
 
     async def cancel(self, id: str, caller: Caller) -> CallRecord:

@@ -12,13 +12,14 @@ from typing import Any
 
 import httpcore2
 import httpx2
+from httpcore2._backends.anyio import AnyIOBackend  # the public name is a placeholder to type checkers
 
 from adapters.errors import Denied
 
 LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=128, keepalive_expiry=60)
 
 
-class GuardedBackend(httpcore2.AnyIOBackend):
+class GuardedBackend(AnyIOBackend):
     """Connects to public addresses only. Raises `Denied` for all others, before a packet is sent."""
 
     async def connect_tcp(

@@ -1,12 +1,12 @@
 """The path of every call, from whoever makes it to its last event.
 
-    Call -> [ whose chain? -> may? -> how often? -> find -> how much money? -> check arguments ] -> outbound
-    Event <- (one span, two metrics, one audit line around the whole) <------------- events as they come
+Call -> [ whose chain? -> may? -> how often? -> find -> how much money? -> check arguments ] -> outbound
+Event <- (one span, two metrics, one audit line around the whole) <------------- events as they come
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -14,11 +14,35 @@ from typing import Any, Protocol
 import structlog
 
 from adapters.errors import (
-    BadArguments, Broken, Bug, Cancelled, GatewayError, LoopCut, Paused, TimedOut, TooLarge, Unknown, Unreachable,
+    BadArguments,
+    Broken,
+    Bug,
+    Cancelled,
+    GatewayError,
+    LoopCut,
+    Paused,
+    TimedOut,
+    TooLarge,
+    Unknown,
+    Unreachable,
 )  # fmt: skip
 from adapters.spi import (
-    INLINE_LIMIT, LAST, MAX_DEPTH, MAX_DESCENDANTS, Accepted, Ask, Call, Error, Event, Handle, Hop, Outbound, Part,
-    Progress, Result, Tool,
+    INLINE_LIMIT,
+    LAST,
+    MAX_DEPTH,
+    MAX_DESCENDANTS,
+    Accepted,
+    Ask,
+    Call,
+    Error,
+    Event,
+    Handle,
+    Hop,
+    Outbound,
+    Part,
+    Progress,
+    Result,
+    Tool,
 )  # fmt: skip
 from gateway import money, policy
 from gateway.asks import Asks
@@ -62,13 +86,13 @@ class Parts:
     settings: CallSettings
 
 
-class Path:
-    """`Path.invoke` is the gateway's `Invoke`."""
+class CallPath:
+    """`CallPath.invoke` is the gateway's `Invoke`."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def invoke(self, call: Call) -> AsyncIterator[Event]:
+    async def invoke(self, call: Call) -> AsyncGenerator[Event, None]:
         """Never raises but for cancellation: what goes wrong is the last event, an `Error`."""
         try:
             running = self._parts.calls.begin(call, self._drive)
@@ -122,7 +146,7 @@ class Path:
         except TimeoutError:
             text = f"'{running.call.tool}' did not end before its deadline"
             return Error(TimedOut(text, delivered="unknown" if started else "no"))
-        except Exception as fault:  # noqa: BLE001 - the outer border: whatever it is, the caller gets an answer
+        except Exception as fault:
             log.exception("a call failed by a fault of ours", call=running.call.id, tool=running.call.tool)
             return Error(Bug("the gateway failed at this call; its log says why", detail=repr(fault)))
 
@@ -156,7 +180,9 @@ class Path:
             return call
         running.root = parent.root
         hops = (*parent.call.hops, *(h for h in call.hops if h not in parent.call.hops))
-        caller = replace(call.caller, on_behalf_of=parent.call.caller) if parent.call.caller != call.caller else call.caller
+        caller = (
+            replace(call.caller, on_behalf_of=parent.call.caller) if parent.call.caller != call.caller else call.caller
+        )
         return replace(call, parent=parent.call.id, hops=hops, caller=caller)
 
     def _hop(self, running: Running, call: Call, tool: Tool) -> Call:
@@ -192,7 +218,7 @@ class Path:
 
     # -- the call itself ------------------------------------------------------------------------------------------
 
-    async def _events(self, live: Live, call: Call, tool: Tool) -> AsyncIterator[Event]:
+    async def _events(self, live: Live, call: Call, tool: Tool) -> AsyncGenerator[Event, None]:
         """The far side's events; work that it holds is resumed when the connection to it breaks."""
         handle: Handle | None = None
         source = live.outbound.invoke(call, tool)
@@ -214,7 +240,7 @@ class Path:
             await asyncio.sleep(0.1 * 2**attempt)
             source = self._resume(live, call, tool, handle)
 
-    async def _resume(self, live: Live, call: Call, tool: Tool, handle: Handle) -> AsyncIterator[Event]:
+    async def _resume(self, live: Live, call: Call, tool: Tool, handle: Handle) -> AsyncGenerator[Event, None]:
         await live.ready(call.remaining)
         resume: Any = live.outbound
         async with aclosing(_generator(resume.resume(call, tool, handle))) as events:
@@ -243,19 +269,32 @@ class Path:
         hops = ",".join(f"{h.agent}/{h.tool}" for h in call.hops)
         self._parts.audit.add(
             Line(
-                call=call.id, root=running.root, parent=call.parent, at=running.started, ms=ms,
-                caller=call.caller.id, network=call.caller.network, tool=call.tool, agent=running.target,
-                target_network=network, upstream=address.upstream if address else "", method=call.method,
-                outcome=outcome, code=code, delivered=error.delivered if error else "yes",
-                arguments_hash=running.digest, arguments_bytes=running.arguments_bytes,
-                result_bytes=weight(last), hops=hops,
+                call=call.id,
+                root=running.root,
+                parent=call.parent,
+                at=running.started,
+                ms=ms,
+                caller=call.caller.id,
+                network=call.caller.network,
+                tool=call.tool,
+                agent=running.target,
+                target_network=network,
+                upstream=address.upstream if address else "",
+                method=call.method,
+                outcome=outcome,
+                code=code,
+                delivered=error.delivered if error else "yes",
+                arguments_hash=running.digest,
+                arguments_bytes=running.arguments_bytes,
+                result_bytes=weight(last),
+                hops=hops,
             )  # fmt: skip
         )
         if error:
             log.info("call failed", call=call.id, tool=call.tool, code=code, said=error.public, detail=error.detail)
 
 
-async def _generator(source: Any) -> AsyncIterator[Event]:
+async def _generator(source: Any) -> AsyncGenerator[Event, None]:
     """The source as a generator that can be closed, its discipline kept: events only, nothing after the last."""
     try:
         async for event in source:

@@ -84,7 +84,9 @@ class Keys:
             return _by(LOCAL, network)
         found = self._keys.get(sha256(secret.encode()).hexdigest()) if secret else None
         if found is None:
-            text = "this key is not known, or was revoked" if secret else "a key is needed: 'Authorization: Bearer dk_…'"
+            text = (
+                "this key is not known, or was revoked" if secret else "a key is needed: 'Authorization: Bearer dk_…'"
+            )
             raise Unauthenticated(text)
         key, caller = found
         if key.expires is not None and key.expires < time.time():

@@ -21,7 +21,9 @@ def may(caller: Caller, name: str) -> bool:
 def require(caller: Caller, name: str) -> None:
     """Raises `Denied`, the same whether or not the tool exists."""
     if not may(caller, name):
-        raise Denied(f"this key may not call '{name}'; the operator grants it with: doolittle keys create --allow '{name}'")
+        raise Denied(
+            f"this key may not call '{name}'; the operator grants it with: doolittle keys create --allow '{name}'"
+        )
 
 
 def require_role(caller: Caller, role: str) -> None:

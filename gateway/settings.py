@@ -7,11 +7,11 @@ import shlex
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapters.spi import Json, Upstream
+from adapters.spi import Upstream
 
 Parsed: TypeAlias = dict[str, Any]
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
@@ -108,7 +108,9 @@ def read(path: Path | None) -> Settings:
     for name in settings.upstreams:
         if not NAME.match(name) or len(name) > 24:
             where = line_of(text, ("upstreams", name))
-            raise ConfigFault(f"{path}:{where}: upstream names are like 'my-agent', at most 24 characters; not '{name}'")
+            raise ConfigFault(
+                f"{path}:{where}: upstream names are like 'my-agent', at most 24 characters; not '{name}'"
+            )
     return settings.model_copy(update={"data_dir": (home / settings.data_dir).resolve()})
 
 
@@ -194,6 +196,6 @@ def upstream(name: str, said: UpstreamSettings, home: Path) -> Upstream:
         url=said.url,
         secret=key,
         command=said.command,
-        options=cast("dict[str, Json]", said.model_extra or {}),
+        options=said.model_extra or {},
         trusted=said.trusted,
     )

@@ -45,7 +45,9 @@ class Metrics:
             "doolittle_call_seconds", "Seconds per call.", labels[:2], buckets=BUCKETS, registry=self.registry
         )
         self.running = Gauge("doolittle_calls_running", "Calls running now.", registry=self.registry)
-        self.upstreams = Gauge("doolittle_upstream_up", "1 if the upstream answers.", ("upstream",), registry=self.registry)
+        self.upstreams = Gauge(
+            "doolittle_upstream_up", "1 if the upstream answers.", ("upstream",), registry=self.registry
+        )
         self._kept: dict[tuple[str, str, str], tuple[Any, Any]] = {}
 
     def ended(self, caller_network: str, network: str, outcome: str, seconds: float) -> None:

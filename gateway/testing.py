@@ -13,7 +13,7 @@ from adapters.load import Adapters, Found
 from adapters.spi import Adapter, Caller, Calls, Catalog, Invoke, Manifest, Outbound, Report, Tool, Upstream
 
 if TYPE_CHECKING:
-    from gateway.app import Gateway
+    pass
 
 
 class Box:

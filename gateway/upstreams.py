@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection, delete, insert, select
 
-from adapters.errors import BadArguments, ConnectFailed, Conflict, GatewayError, Unknown
+from adapters.errors import BadArguments, Conflict, ConnectFailed, GatewayError, Unknown
 from adapters.load import Adapters
 from adapters.spi import Host, Outbound, Report, Upstream
 from gateway.seal import Seal
@@ -49,10 +50,8 @@ class LiveUpstream:
         if self.attempt.is_set():
             self.attempt.clear()
             self.wake.set()
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self.attempt.wait(), min(PATIENCE, seconds or PATIENCE))
-        except TimeoutError:
-            pass
         if not self.connected:
             raise ConnectFailed(f"the upstream '{self.upstream.name}' is away: {self.reason}", delivered="no")
 
@@ -172,10 +171,8 @@ class UpstreamTable:
 
     async def _wait(self, live: LiveUpstream, seconds: float) -> None:
         live.attempt.set()
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(live.wake.wait(), seconds)
-        except TimeoutError:
-            pass
         live.wake.clear()
 
     async def _stop(self, name: str, *, forget: bool) -> None:
@@ -272,8 +269,13 @@ def _insert(connection: Connection, upstream: Upstream, seal: Seal) -> None:
     connection.execute(delete(table).where(table.c.name == upstream.name))
     connection.execute(
         insert(table).values(
-            name=upstream.name, network=upstream.network, url=upstream.url, secret=secret, trusted=upstream.trusted,
-            options=json.dumps(dict(upstream.options)), created=time.time(),
+            name=upstream.name,
+            network=upstream.network,
+            url=upstream.url,
+            secret=secret,
+            trusted=upstream.trusted,
+            options=json.dumps(dict(upstream.options)),
+            created=time.time(),
         )  # fmt: skip
     )
 

@@ -21,7 +21,7 @@ LISTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a list changed: public names. `pending` wait for approval; `notes` say what was odd; `fault` cut the list."""
+    """What a list changed: public names. `pending` wait for approval; `notes`: what was odd; `fault` cut the list."""
 
     agents: int = 0
     tools: int = 0

@@ -1,4 +1,4 @@
-"""Find tools by words: full text in a private in-memory database for each snapshot (SQLite FTS5, whatever the store)."""
+"""Find tools by words: full text in a private in-memory database for each snapshot (SQLite FTS5, for any store)."""
 
 import asyncio
 import re
@@ -7,7 +7,36 @@ import weakref
 
 from registry.snapshot import Snapshot
 
-STOP = frozenset("a an and are by do for from how i in is it me my of on or that the this to what who will with".split())
+STOP = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "by",
+        "do",
+        "for",
+        "from",
+        "how",
+        "i",
+        "in",
+        "is",
+        "it",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "this",
+        "to",
+        "what",
+        "who",
+        "will",
+        "with",
+    ]
+)
 WEIGHTS = "bm25(found, 5.0, 3.0, 1.0, 1.0)"
 WORDS = 32
 _indexes: "weakref.WeakKeyDictionary[Snapshot, asyncio.Task[sqlite3.Connection]]" = weakref.WeakKeyDictionary()

@@ -98,4 +98,6 @@ class Snapshot:
         if len(self._entries) <= 2000:
             return difflib.get_close_matches(name, self._entries, count, 0.5)
         shared = [other for other in self._entries if other[:4] == name[:4]]
-        return heapq.nlargest(count, shared[:2000], key=lambda other: difflib.SequenceMatcher(None, name, other).ratio())
+        return heapq.nlargest(
+            count, shared[:2000], key=lambda other: difflib.SequenceMatcher(None, name, other).ratio()
+        )

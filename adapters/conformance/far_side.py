@@ -58,7 +58,7 @@ class FarSide:
         raise NotImplementedError
 
     def ask(self, live: bool) -> Trial:
-        """A call that asks one form with the field `name`, and is answered with a text that has it; `live`: it waits."""
+        """A call that asks a form with the field `name`, and is answered with a text that has it; `live`: it waits."""
         raise NotImplementedError
 
     def job(self, text: str) -> Trial:

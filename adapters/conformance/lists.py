@@ -115,7 +115,14 @@ async def a_chain_that_is_too_long_is_cut(b: Bench) -> None:
 @check()
 async def what_is_claimed_is_offered(b: Bench) -> None:
     """The manifest claims nothing under `can` that the far side has no way to show."""
-    shown = {"stream": "count", "progress": "count", "cancel": "hang", "ask": "ask", "resume": "job", "conversation": "talk"}
+    shown = {
+        "stream": "count",
+        "progress": "count",
+        "cancel": "hang",
+        "ask": "ask",
+        "resume": "job",
+        "conversation": "talk",
+    }
     side = type(b.far)
     for word in b.manifest.can & shown.keys():
         method = shown[word]

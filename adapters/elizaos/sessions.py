@@ -114,7 +114,7 @@ class SessionRoute:
     async def _ask(self, method: str, path: str, said: Any = None, timeout: httpx2.Timeout | None = None) -> bytes:
         """The body of a good answer. Raises what `translate.failure` makes of others, and as `wire.send`."""
         content = orjson.dumps(said) if said is not None else None
-        extra = {"timeout": timeout} if timeout else {}
+        extra: dict[str, Any] = {"timeout": timeout} if timeout else {}
         request = self._http.build_request(method, self._base + path, content=content, headers=self._headers, **extra)
         response, body = await wire.send(self._http, request, self._name)
         if response.status_code >= 400:

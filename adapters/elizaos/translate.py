@@ -21,10 +21,10 @@ ASK = schema(
     {
         "type": "object",
         "properties": {
-            "message": {"type": "string", "minLength": 1, "maxLength": 500_000, "description": "What you say to the agent."},
+            "message": {"type": "string", "minLength": 1, "maxLength": 500_000, "description": "What you say."},
             "conversation": {
                 "type": "string", "minLength": 1, "maxLength": 256,
-                "description": "A name of your choice; the agent remembers what was said under it. Without one, it starts afresh.",
+                "description": "A name of your choice, to be remembered by. Without one, it starts afresh.",
             },
             "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": 3600, "description": "Seconds to wait."},
         },
@@ -57,7 +57,9 @@ def listed(body: bytes, name: str) -> list[dict[str, str]]:
     if not isinstance(agents, list):
         raise Broken(f"'{name}' listed no agents in the way of ElizaOS 1.7")
     return [
-        {key: str(agent.get(key) or "") for key in ("id", "name", "status")} for agent in agents if isinstance(agent, dict)
+        {key: str(agent.get(key) or "") for key in ("id", "name", "status")}
+        for agent in agents
+        if isinstance(agent, dict)
     ]
 
 
@@ -99,7 +101,9 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, name: str) -> 
     if status < 500:
         return Refused(f"'{name}' refused the message: {said[:200]}", delivered="no")
     if said == "Failed to process message in HTTP transport":
-        return Refused("the agent failed at this message; its server does not say why (its model, an action, or it ignored it)")
+        return Refused(
+            "the agent failed at this message; its server does not say why (its model, an action, or it ignored it)"
+        )
     if status in (502, 503, 504):
         return ConnectFailed(f"'{name}' is not ready ({status})", detail=said, delivered="unknown")
     return Refused(f"'{name}' failed ({status})", detail=said)

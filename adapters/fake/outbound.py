@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from adapters import hops
 from adapters.errors import Broken, ConnectFailed, Unknown
@@ -11,8 +11,25 @@ from adapters.fake import translate
 from adapters.fake.world import Job, World, world
 from adapters.parking import Parking
 from adapters.spi import (
-    Accepted, Agent, Ask, Call, Data, Error, Event, File, Form, Handle, Host, Invoke, Part, Progress, Report, Result,
-    Text, Tool, Upstream,
+    Accepted,
+    Agent,
+    Ask,
+    Call,
+    Data,
+    Error,
+    Event,
+    File,
+    Form,
+    Handle,
+    Host,
+    Invoke,
+    Part,
+    Progress,
+    Report,
+    Result,
+    Text,
+    Tool,
+    Upstream,
 )  # fmt: skip
 
 NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
@@ -112,7 +129,9 @@ class FakeOutbound:
 
     async def _ask(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
         if call.answer is None:
-            yield Ask((Form("who", "What is your name?", NAME),), state={"greeting": call.arguments.get("greeting", "Hello")})
+            yield Ask(
+                (Form("who", "What is your name?", NAME),), state={"greeting": call.arguments.get("greeting", "Hello")}
+            )
             return
         yield Result((Text(f"{call.answer.state['greeting']}, {call.answer.values['who']['name']}"),))
 
@@ -134,7 +153,7 @@ class FakeOutbound:
         if how == "nothing":
             return
         if how == "not an event":
-            yield how
+            yield cast("Event", how)
         if how == "early close":
             yield Part(Text("half a"))
             raise ConnectFailed("the far side closed in the middle", delivered="unknown")

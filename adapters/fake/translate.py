@@ -16,7 +16,9 @@ KINDS: dict[str, type[GatewayError]] = {
 
 
 def _object(required: tuple[str, ...] = (), **properties: dict[str, Any]) -> bytes:
-    return schema({"type": "object", "properties": properties, "required": list(required), "additionalProperties": False})
+    return schema(
+        {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+    )
 
 
 TEXT: dict[str, Any] = {"type": "string", "maxLength": 100_000}
@@ -32,16 +34,16 @@ TOOLS: dict[str, Tool] = {
         Tool("wait", "Asks for a name while the far side waits live, and greets it.", _object()),
         Tool("hang", "Never answers.", _object()),
         Tool("garbage", "Breaks the contract in one of several ways.", _object(("how",), how=TEXT)),
-        Tool("job", "Takes the text as work that it holds, and says it when it is done.", _object(("text",), text=TEXT)),
+        Tool("job", "Takes the text as work that it holds.", _object(("text",), text=TEXT)),
         Tool("big", "Answers with so many bytes.", _object(("bytes",), bytes=NUMBER, where={"enum": ["text", "file"]})),
         Tool("remember", "Answers with all texts of this conversation.", _object(("text",), text=TEXT)),
         Tool(
-            "add", "Adds two numbers, as structured output.", _object(("a", "b"), a={"type": "number"}, b={"type": "number"}),
+            "add", "Adds two numbers.", _object(("a", "b"), a={"type": "number"}, b={"type": "number"}),
             schema({"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"]}),
             title="Add", annotations={"readOnlyHint": True},
         ),
         Tool("parts", "Answers with text, data, a picture and a link.", _object()),
-        Tool("relay", "Calls another tool through the gateway.", _object(("tool",), tool=TEXT, arguments={"type": "object"})),
+        Tool("relay", "Calls another tool.", _object(("tool",), tool=TEXT, arguments={"type": "object"})),
     )
 }  # fmt: skip
 

@@ -86,7 +86,9 @@ def world(url: str, agents: int = 1) -> World:
     if found is None:
         found = WORLDS[url] = World(url.partition("://")[2])
         if agents:
-            found.agents["all"] = translate.agent("all", "All", "Does everything that a test needs.", tuple(translate.TOOLS))
+            found.agents["all"] = translate.agent(
+                "all", "All", "Does everything that a test needs.", tuple(translate.TOOLS)
+            )
         for number in range(1, agents):
             found.add(f"agent{number}")
     return found

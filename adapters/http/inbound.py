@@ -123,7 +123,7 @@ async def stream(events: Any, receive: Receive, send: Send, id: str) -> None:
     A call that is refused at once is answered as an error, with its status, and not as a stream.
     """
     async with aclosing(events):
-        step = asyncio.ensure_future(anext(events, None))
+        step: asyncio.Future[Event | None] = asyncio.ensure_future(anext(events, None))
         try:
             done, _ = await asyncio.wait({step}, timeout=ADMITTED)
             if done and isinstance(first := step.result(), Error):

@@ -64,10 +64,21 @@ SCHEMAS: dict[str, Any] = {
         "additionalProperties": False,
         "properties": {
             "arguments": {"type": ["object", "null"], "description": "As the tool's input schema says."},
-            "id": {**NULLABLE_TEXT, "maxLength": 128, "description": "Idempotency key; the same call again is not made twice."},
-            "conversation": {**NULLABLE_TEXT, "description": "A name of yours; calls of one conversation are remembered together."},
+            "id": {
+                **NULLABLE_TEXT,
+                "maxLength": 128,
+                "description": "Idempotency key; the same call again is not made twice.",
+            },
+            "conversation": {
+                **NULLABLE_TEXT,
+                "description": "A name of yours; calls of one conversation are remembered together.",
+            },
             "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 86400, "description": "Seconds."},
-            "budget": {"type": ["string", "null"], "pattern": r"^[0-9]{1,12}(\.[0-9]{1,18})?$", "description": "What it may cost."},
+            "budget": {
+                "type": ["string", "null"],
+                "pattern": r"^[0-9]{1,12}(\.[0-9]{1,18})?$",
+                "description": "What it may cost.",
+            },
             "answer": {
                 "type": ["object", "null"],
                 "required": ["token", "values"],

@@ -11,8 +11,27 @@ import orjson
 from adapters import hops
 from adapters.errors import BadArguments
 from adapters.spi import (
-    Accepted, Answer, Ask, Call, Caller, CallRecord, Content, Data, Error, Event, File, Form, Part, Payment, Price,
-    Progress, Request, Result, Sampling, Text, Visit,
+    Accepted,
+    Answer,
+    Ask,
+    Call,
+    Caller,
+    CallRecord,
+    Content,
+    Data,
+    Error,
+    Event,
+    File,
+    Form,
+    Part,
+    Payment,
+    Price,
+    Progress,
+    Request,
+    Result,
+    Sampling,
+    Text,
+    Visit,
 )  # fmt: skip
 
 KNOWN = frozenset({"arguments", "id", "conversation", "timeout", "budget", "answer", "detached"})
@@ -55,7 +74,7 @@ def _object(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as fault:
         raise BadArguments(f"the body is not JSON: {fault}"[:200]) from fault
     if not isinstance(said, dict):
-        raise BadArguments("the body is a JSON object: {\"arguments\": {…}}")
+        raise BadArguments('the body is a JSON object: {"arguments": {…}}')
     return said
 
 

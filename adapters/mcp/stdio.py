@@ -8,7 +8,7 @@ from adapters.spi import Caller, Door
 
 
 async def command(door: Door, args: Sequence[str]) -> int:
-    """Serves until the client closes its end. `--agent SLUG` narrows the view. Raises `BadArguments` for other words."""
+    """Serves until the client closes its end. `--agent SLUG` narrows the view. Raises `BadArguments`."""
     agent: str | None = None
     match list(args):
         case []:

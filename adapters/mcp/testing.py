@@ -19,9 +19,11 @@ class ModernNearSide(NearSide):
     mode: ClassVar[Any] = "2026-07-28"
 
     async def tools(self) -> list[str]:
-        async with httpx2.AsyncClient(headers=self._headers(), verify=CONTEXT) as http:
-            async with Client(streamable_http_client(self.url + "/mcp/all", http_client=http), mode=self.mode) as client:
-                return [tool.name for tool in (await client.list_tools()).tools]
+        async with (
+            httpx2.AsyncClient(headers=self._headers(), verify=CONTEXT) as http,
+            Client(streamable_http_client(self.url + "/mcp/all", http_client=http), mode=self.mode) as client,
+        ):
+            return [tool.name for tool in (await client.list_tools()).tools]
 
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key}"} if self.key else {}
@@ -29,8 +31,8 @@ class ModernNearSide(NearSide):
     async def call(self, tool: str, arguments: dict[str, Any], hops: str = "") -> Outcome:
         seen: list[float] = []
 
-        async def on_progress(done: float, _total: float | None, _message: str | None) -> None:
-            seen.append(done)
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+            seen.append(progress)
 
         meta: Any = {translate.HOPS: hops} if hops else None
         async with httpx2.AsyncClient(headers=self._headers(), timeout=30, verify=CONTEXT) as http:

@@ -83,7 +83,7 @@ def answer(last: Event, of: Tool | None, id: str) -> t.CallToolResult:
 
 
 def _result(of: Result, id: str) -> t.CallToolResult:
-    content = [block(c) for c in of.content]
+    content: list[t.ContentBlock] = [block(c) for c in of.content]
     if of.structured is not None and not content:
         content = [t.TextContent(type="text", text=json.dumps(of.structured, ensure_ascii=False, default=str))]
     return t.CallToolResult(content=content, structured_content=of.structured, _meta={CALL: id})

@@ -156,7 +156,8 @@ It stays up; Ctrl-C ends it.
 Try:
   {doolittle} tools
   {doolittle} call eliza__ask message="How do you do?"
-  curl -s {url}/v1/tools/eliza__ask/calls -H 'content-type: application/json' -d '{{"arguments":{{"message":"Hello"}}}}'""")
+  curl -s {url}/v1/tools/eliza__ask/calls \\
+    -H 'content-type: application/json' -d '{{"arguments":{{"message":"Hello"}}}}'""")
 
 
 if __name__ == "__main__":

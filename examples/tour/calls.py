@@ -31,7 +31,8 @@ def every(url: str, config: Path) -> Iterator[Row]:
         mcp = Mcp(url + "/mcp/agents/eliza", mode)
         yield f"mcp>elizaos/ask-{name}", f"MCP {name}, streamable HTTP", mcp.ask
     stdio = Mcp(
-        StdioServerParameters(command=sys.executable, args=["-m", "gateway.cli", "--config", str(config), "mcp-stdio"]), "auto"
+        StdioServerParameters(command=sys.executable, args=["-m", "gateway.cli", "--config", str(config), "mcp-stdio"]),
+        "auto",
     )
     yield "mcp>elizaos/ask-stdio", "doolittle mcp-stdio, as Claude Desktop starts it", stdio.ask
     yield "mcp>elizaos/unknown-tool", "the right outcome is a clear error", Mcp(url + "/mcp", "auto").unknown

@@ -77,7 +77,9 @@ def install(say: Say, model: str = "offline") -> None:
 class ElizaServer:
     """One server process in a group of its own. It ends when this process does."""
 
-    def __init__(self, data_dir: Path, *, key: str = "", agents: str = "eliza", env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *, key: str = "", agents: str = "eliza", env: dict[str, str] | None = None
+    ) -> None:
         self._data_dir = data_dir
         self._key = key
         self._agents = agents
@@ -128,7 +130,8 @@ class ElizaServer:
         return {name: value for name, value in {**env, **self._env}.items() if value}
 
     async def _read(self, ready: "asyncio.Future[dict[str, Any]]") -> None:
-        assert self._process and self._process.stdout
+        assert self._process
+        assert self._process.stdout
         async for raw in self._process.stdout:
             line = raw.decode("utf-8", "replace").rstrip()
             if line.startswith('{"ready"') and not ready.done():

@@ -87,6 +87,7 @@ def _application(gateway: "Gateway") -> FastAPI:
     _upstreams(app, gateway)
     _keys(app, gateway)
     _operations(app, gateway)
+    _inside(app, gateway)
     return app
 
 
@@ -125,7 +126,9 @@ def _upstreams(app: FastAPI, gateway: "Gateway") -> None:
         live = gateway.upstreams.find(name)
         of = live.upstream
         agents = [
-            a for a in gateway.registry.snapshot.agents.values() if (a.address.network, a.address.upstream) == (of.network, of.name)
+            a
+            for a in gateway.registry.snapshot.agents.values()
+            if (a.address.network, a.address.upstream) == (of.network, of.name)
         ]
         return m.upstream_out(live, agents)
 
@@ -207,6 +210,8 @@ def _operations(app: FastAPI, gateway: "Gateway") -> None:
         """Lets it go on."""
         return await _pause(gateway, slug, False)
 
+
+def _inside(app: FastAPI, gateway: "Gateway") -> None:
     @app.get("/v1/audit", tags=["operations"])
     async def list_audit(
         _who: Admin, count: Annotated[int, Query(ge=1, le=1000)] = 50, call: Annotated[str, Query(max_length=128)] = ""

@@ -166,7 +166,9 @@ def _end(last: Event, id: str, place: Place) -> int:
         return 1
     assert isinstance(last, Result)
     if place.as_json:
-        document({"call": id, "text": last.text, "structured": last.structured, "content": [_shown(c) for c in last.content]})
+        document(
+            {"call": id, "text": last.text, "structured": last.structured, "content": [_shown(c) for c in last.content]}
+        )
     elif last.content or last.structured is None:
         line("\n".join(_printed(c) for c in last.content))
     else:
@@ -181,7 +183,13 @@ def _shown(of: Content) -> dict[str, Any]:
         case Data():
             return {"type": "data", "value": of.value}
         case File():
-            return {"type": "file", "mediaType": of.media_type, "name": of.name, "uri": of.uri, "bytes": len(of.body or b"")}
+            return {
+                "type": "file",
+                "mediaType": of.media_type,
+                "name": of.name,
+                "uri": of.uri,
+                "bytes": len(of.body or b""),
+            }
 
 
 def _printed(of: Content) -> str:
@@ -217,9 +225,13 @@ def calls(app: typer.Typer, with_house: Any) -> None:
         raise typer.Exit(with_house(work, _with(ctx.obj, json)))
 
 
+def _networks(row: dict[str, Any]) -> str:
+    return f"{row['network']}>{row['target_network']}"
+
+
 def _list(rows: list[dict[str, Any]]) -> None:
     shown = [
-        [time.strftime("%H:%M:%S", time.localtime(r["at"])), r["call"], r["caller"], f"{r['network']}>{r['target_network']}",
+        [time.strftime("%H:%M:%S", time.localtime(r["at"])), r["call"], r["caller"], _networks(r),
          r["tool"], r["code"] or r["outcome"], f"{r['ms']:.0f}"]
         for r in rows
     ]  # fmt: skip
@@ -235,7 +247,7 @@ def _tree(rows: list[dict[str, Any]]) -> None:
             above = row["parent"] if row["parent"] in known else None
             if above == parent:
                 outcome = row["code"] or row["outcome"]
-                networks = f"{row['network']}>{row['target_network']}"
+                networks = _networks(row)
                 line(f"{'  ' * depth}{row['tool']}  {networks}  {outcome}  {row['ms']:.0f} ms  {row['call']}")
                 below(row["call"], depth + 1)
 

@@ -69,7 +69,9 @@ class House:
                 gateway = await self._own()
                 transport, url = httpx2.ASGITransport(gateway.management()), "http://127.0.0.1"
             headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
-            client = httpx2.AsyncClient(transport=transport, base_url=url, headers=headers, timeout=600, trust_env=False)
+            client = httpx2.AsyncClient(
+                transport=transport, base_url=url, headers=headers, timeout=600, trust_env=False
+            )
             self._client = await self._stack.enter_async_context(client)
         return self._client
 

@@ -27,7 +27,9 @@ app = typer.Typer(
 @app.callback()
 def begin(
     ctx: typer.Context,
-    config: Annotated[Path, typer.Option(envvar="DOOLITTLE_CONFIG", help="The operator's file.")] = Path("doolittle.toml"),
+    config: Annotated[Path, typer.Option(envvar="DOOLITTLE_CONFIG", help="The operator's file.")] = Path(
+        "doolittle.toml"
+    ),
     url: Annotated[str, typer.Option(envvar="DOOLITTLE_URL", help="A running gateway, elsewhere.")] = "",
     key: Annotated[str, typer.Option(envvar="DOOLITTLE_KEY", help="Your key for it.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Answer with JSON.")] = False,

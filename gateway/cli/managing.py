@@ -41,7 +41,7 @@ def serve(app: typer.Typer, with_house: Any) -> None:
 
 def _say_ready(gateway: Any) -> None:
     tools = len(gateway.registry.snapshot.tools)
-    line(f"Doolittle listens at {gateway.base_url} with {tools} tools of the last catalogue; MCP at {gateway.base_url}/mcp")
+    line(f"Doolittle listens at {gateway.base_url} with {tools} tools already known; MCP at {gateway.base_url}/mcp")
     sys.stdout.flush()
 
 
@@ -187,7 +187,9 @@ def keys(app: typer.Typer, with_house: Any) -> None:
                 document(made)
             else:
                 line(made["secret"])
-                sys.stderr.write(f"Key {made['id']} for '{name}'; it is not shown again. From now on, every call needs a key.\n")
+                sys.stderr.write(
+                    f"Key {made['id']} for '{name}'; it is not shown again. From now on, every call needs a key.\n"
+                )
             return 0
 
         raise typer.Exit(with_house(work, _with(ctx.obj, json)))
@@ -204,7 +206,11 @@ def keys(app: typer.Typer, with_house: Any) -> None:
                 rows = [{**k, "state": "revoked" if k["revoked"] else "ok"} for k in found]
                 rows = [{**k, "allow": " ".join(k["allow"]), "roles": " ".join(k["roles"])} for k in rows]
                 shown = columns(rows, "id", "name", "allow", "roles", "state")
-                table(("key", "name", "allow", "roles", "state"), shown, "There are no keys: anybody on this machine may call.")
+                table(
+                    ("key", "name", "allow", "roles", "state"),
+                    shown,
+                    "There are no keys: anybody on this machine may call.",
+                )
             return 0
 
         raise typer.Exit(with_house(work, _with(ctx.obj, json)))
@@ -223,7 +229,9 @@ def keys(app: typer.Typer, with_house: Any) -> None:
 
 def approve(app: typer.Typer, with_house: Any) -> None:
     @app.command("approve")
-    def command(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Tool or agent.")] = "", json: Json = False) -> None:
+    def command(
+        ctx: typer.Context, name: Annotated[str, typer.Argument(help="Tool or agent.")] = "", json: Json = False
+    ) -> None:
         """Take changed tools of an upstream that is not trusted; without a name, show what waits."""
 
         async def work(here: House) -> int:
@@ -254,14 +262,18 @@ def _difference(pending: dict[str, Any]) -> None:
         orjson.dumps(pending[version], option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode().splitlines()
         for version in ("old", "new")
     )
-    for text in difflib.unified_diff(old, new, f"{pending['name']} (approved)", f"{pending['name']} (waits)", lineterm="", n=1):
+    for text in difflib.unified_diff(
+        old, new, f"{pending['name']} (approved)", f"{pending['name']} (waits)", lineterm="", n=1
+    ):
         line("".join(c if c.isprintable() else " " for c in text))
 
 
 def pause(app: typer.Typer, with_house: Any) -> None:
     @app.command("pause")
     def command(
-        ctx: typer.Context, agent: Annotated[str, typer.Argument()], off: Annotated[bool, typer.Option("--off", help="Go on.")] = False
+        ctx: typer.Context,
+        agent: Annotated[str, typer.Argument()],
+        off: Annotated[bool, typer.Option("--off", help="Go on.")] = False,
     ) -> None:
         """Stop an agent everywhere at once."""
 

@@ -69,9 +69,15 @@ def examine(place: Place) -> list[tuple[str, bool, str]]:
     for name, said in settings.upstreams.items():
         known = {f.name for f in Adapters.installed().all()}
         if said.network not in known:
-            found.append((f"upstream {name}", False, f"no network is called '{said.network}'; there are: {', '.join(sorted(known))}"))
+            found.append(
+                (
+                    f"upstream {name}",
+                    False,
+                    f"no network is called '{said.network}'; there are: {', '.join(sorted(known))}",
+                )
+            )
         if said.key and not said.key.startswith(("env:", "file:", "command:")):
-            found.append((f"upstream {name}", False, "its key stands in the file; better: key = \"env:NAME\""))
+            found.append((f"upstream {name}", False, 'its key stands in the file; better: key = "env:NAME"'))
     seal = settings.data_dir / "seal.key"
     try:
         found.append(("sealing key", True, str(owner_only(seal)) if seal.exists() else "made at the first start"))

@@ -13,8 +13,27 @@ import orjson
 from adapters import errors
 from adapters.errors import Bug, ConnectFailed, GatewayError, Unknown
 from adapters.spi import (
-    Accepted, Agent, Ask, Call, Caller, Content, Data, Error, Event, File, Form, Part, Payment, Price, Progress,
-    Request, Result, Sampling, Text, Tool, Visit,
+    Accepted,
+    Agent,
+    Ask,
+    Call,
+    Caller,
+    Content,
+    Data,
+    Error,
+    Event,
+    File,
+    Form,
+    Part,
+    Payment,
+    Price,
+    Progress,
+    Request,
+    Result,
+    Sampling,
+    Text,
+    Tool,
+    Visit,
 )  # fmt: skip
 from registry.model import Address, schema
 

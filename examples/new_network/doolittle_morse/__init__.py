@@ -1,8 +1,9 @@
 """Morse: stations on a line, each an agent that repeats what it is told."""
 
+from pydantic import BaseModel, ConfigDict
+
 from adapters.errors import BadArguments
 from adapters.spi import Host, Inbound, Outbound, Upstream
-from pydantic import BaseModel, ConfigDict
 
 
 class Options(BaseModel):

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from adapters.errors import Broken, ConnectFailed, GatewayError
 from adapters.spi import Agent, Call, Event, Report, Result, Text, Tool, Upstream
-
 from doolittle_morse import translate
 
 LIMIT = 2**22

@@ -6,13 +6,51 @@ from registry.model import schema
 CODE = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz0123456789",
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
-        "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.".split(),
+        [
+            ".-",
+            "-...",
+            "-.-.",
+            "-..",
+            ".",
+            "..-.",
+            "--.",
+            "....",
+            "..",
+            ".---",
+            "-.-",
+            ".-..",
+            "--",
+            "-.",
+            "---",
+            ".--.",
+            "--.-",
+            ".-.",
+            "...",
+            "-",
+            "..-",
+            "...-",
+            ".--",
+            "-..-",
+            "-.--",
+            "--..",
+            "-----",
+            ".----",
+            "..---",
+            "...--",
+            "....-",
+            ".....",
+            "-....",
+            "--...",
+            "---..",
+            "----.",
+        ],
         strict=True,
     )
 )
 LETTER = {code: letter for letter, code in CODE.items()}
-SAY = schema({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"], "additionalProperties": False})
+SAY = schema(
+    {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"], "additionalProperties": False}
+)
 
 
 def encode(text: str) -> str:
@@ -22,7 +60,10 @@ def encode(text: str) -> str:
 
 def decode(line: str) -> str:
     """Raises `ValueError` for what `encode` does not make."""
-    return "".join(chr(int(sign[1:])) if sign.startswith("#") else LETTER[sign] if sign in LETTER else _bad(sign) for sign in line.split())
+    return "".join(
+        chr(int(sign[1:])) if sign.startswith("#") else LETTER[sign] if sign in LETTER else _bad(sign)
+        for sign in line.split()
+    )
 
 
 def _bad(sign: str) -> str:
@@ -31,4 +72,6 @@ def _bad(sign: str) -> str:
 
 def agent(station: str, upstream: str) -> Agent:
     """A station with its one tool."""
-    return Agent(Address("morse", upstream, station), station, f"The station {station}.", (Tool("say", "Repeats a text.", SAY),))
+    return Agent(
+        Address("morse", upstream, station), station, f"The station {station}.", (Tool("say", "Repeats a text.", SAY),)
+    )

@@ -1,4 +1,5 @@
-from adapters.conformance import suite
 from doolittle_morse.testing import MorseFarSide
+
+from adapters.conformance import suite
 
 TestMorse = suite("morse", MorseFarSide)
