@@ -4,7 +4,9 @@ Outer: header values are trimmed (httptools leaves them as sent), Host and Origi
 another site can reach a gateway on loopback. Inner, for each route: content type, size, key.
 """
 
+import asyncio
 import ipaddress
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,6 +18,7 @@ from gateway.settings import ServerSettings
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+DRAIN = 5.0
 BODIES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -110,20 +113,36 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
+        excess: list[TooLarge] = []
 
         async def watch(message: Scope) -> None:
             nonlocal started
+            if excess and not started:
+                raise excess[0]  # the app took it for a fault of its own
             started = True
             await send(message)
 
         try:
             length = self._check(scope)
-            limited = receive if length == 0 else self._limited(receive)
+            limited = receive if length == 0 else self._limited(receive, excess)
             await self._route.app(scope, limited, watch)
         except GatewayError as fault:
             if started:
                 raise
+            if isinstance(fault, TooLarge):
+                await self._drain(receive)
             await refuse(fault, send)
+
+    async def _drain(self, receive: Receive) -> None:
+        """Reads on for a while and drops it, so that the client is there to read the answer."""
+        left = 8 * self._max_body
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        break
 
     def _check(self, scope: Scope) -> int | None:
         """Content type, announced size, key. Gives the announced size; None where it is not announced."""
@@ -149,7 +168,7 @@ class Gate:
             scope["caller"] = self._keys.bearer(bearer, self._network)
         return length
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, excess: list[TooLarge]) -> Receive:
         left = self._max_body
 
         async def counted() -> Scope:
@@ -157,7 +176,8 @@ class Gate:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise self._too_large()
+                excess.append(self._too_large())
+                raise excess[0]
             return message
 
         return counted

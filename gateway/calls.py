@@ -106,7 +106,11 @@ class CallTable:
         """
         if not 0 < len(call.id) <= 128 or not call.id.isprintable():
             raise BadArguments("a call's id is 1 to 128 printable characters")
-        body = orjson.dumps([call.tool, call.method, dict(call.arguments)], default=str, option=orjson.OPT_SORT_KEYS)
+        try:
+            said = [call.tool, call.method, dict(call.arguments)]
+            body = orjson.dumps(said, default=str, option=orjson.OPT_SORT_KEYS)
+        except TypeError as fault:
+            raise BadArguments(f"the arguments cannot be written as JSON: {fault}") from fault
         answer = "" if call.answer is None else call.answer.token
         digest = sha256(body + answer.encode()).hexdigest()
         key = (call.caller.id, call.id)

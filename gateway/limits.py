@@ -21,8 +21,8 @@ class Limits:
         self.running = 0
 
     def take(self, caller: Caller) -> None:
-        """Raises `RateLimited` or `Full`, each with a time to come back."""
-        if self.running >= self._concurrent:
+        """For a call that is counted in `running` already. Raises `RateLimited` or `Full`, with a time to come back."""
+        if self.running > self._concurrent:
             raise Full(f"{self._concurrent} calls are running already", retry_after=1)
         if self._rate and not self._window.hit(self._rate, caller.id):
             reset = self._window.get_window_stats(self._rate, caller.id).reset_time
