@@ -51,13 +51,14 @@ class Server:
         gateway = Gateway(self._settings, config_file=self._config_file)
         gateway.base_url = gateway.base_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
         with sock:
-            async with gateway, gateway.faces() as app:
+            async with gateway:
                 if not loopback(said.host) and not gateway.keys.exist:
                     raise ConfigFault(
                         f"{said.host} is not loopback, and there are no keys: anybody could call. "
                         "Make one first: doolittle keys create me --role call --role admin"
                     )
-                await self._serve(gateway, app, sock, on_ready)
+                async with gateway.faces() as app:
+                    await self._serve(gateway, app, sock, on_ready)
 
     async def _serve(
         self, gateway: Gateway, app: ASGI, sock: socket.socket, on_ready: Callable[[Gateway], None] | None

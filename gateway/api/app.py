@@ -53,7 +53,18 @@ def routes(gateway: "Gateway") -> list[Route]:
 
 def _plain(app: FastAPI) -> Any:
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "path_params": {}}, receive, send)  # type: ignore[arg-type]
+        body = b""  # read here: FastAPI would take the refusal of a large one for a fault of its own
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        whole: list[Scope] = [{"type": "http.request", "body": body}]
+
+        async def replay() -> Scope:
+            return whole.pop() if whole else await receive()
+
+        await app({**scope, "path_params": {}}, replay, send)  # type: ignore[arg-type]
 
     return run
 
