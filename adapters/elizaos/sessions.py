@@ -15,7 +15,7 @@ import orjson
 
 from adapters import wire
 from adapters.elizaos import translate
-from adapters.errors import Busy, Refused, TimedOut
+from adapters.errors import Broken, Busy, ConnectFailed, GatewayError, Refused, TimedOut
 from adapters.spi import Agent, Call, Host, Result, Tool, Upstream
 
 KEPT = 2000
@@ -31,6 +31,7 @@ class Session:
     """One session of the server's; its calls queue, for a newer message would discard the answer to an older."""
 
     id: str = ""
+    room: str = ""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -49,7 +50,7 @@ class SessionRoute:
 
     async def agents(self) -> AsyncIterator[Agent]:
         """The active agents; each one's description is read when it is new, and now and then."""
-        entries = translate.listed(await self._ask("GET", "/api/agents"), self._name)
+        entries = translate.listed(await self._read("/api/agents"), self._name)
         for entry in entries:
             if entry["id"] and entry["status"] == "active":
                 yield await self._described(entry)
@@ -61,7 +62,7 @@ class SessionRoute:
         known = self._details.get(entry["id"])
         if known and known[0] == entry["name"] and time.monotonic() - known[1] < DETAILS:
             return known[2]
-        body = await self._ask("GET", f"/api/agents/{quote(entry['id'], safe='')}")
+        body = await self._read(f"/api/agents/{quote(entry['id'], safe='')}")
         agent = translate.agent(body, self._name)
         self._details[entry["id"]] = (entry["name"], time.monotonic(), agent)
         return agent
@@ -91,25 +92,55 @@ class SessionRoute:
             yield session
 
     async def _say(self, session: Session, call: Call, tool: Tool) -> Result:
+        try:
+            return await self._heard(session, call, tool)
+        except translate.Unclear as unclear:
+            body = await self._remembered(session, tool)
+            return translate.cleared(unclear.outcome, body, translate.user(call.caller.id))
+
+    async def _heard(self, session: Session, call: Call, tool: Tool) -> Result:
         if session.id:
             try:
                 return await self._send(session.id, call)
             except translate.SessionGone:  # it expired, or the server was restarted: nothing was delivered
                 session.id = ""
-        session.id = await self._open(call, tool)
         try:
+            session.id, session.room = await self._open(call, tool)
             return await self._send(session.id, call)
         except translate.SessionGone as fault:
             raise Refused(f"'{self._name}' lost the session that it had just opened", delivered="no") from fault
 
-    async def _open(self, call: Call, tool: Tool) -> str:
+    async def _open(self, call: Call, tool: Tool) -> tuple[str, str]:
         said = {"agentId": tool.address.native, "userId": translate.user(call.caller.id)}
         return translate.session(await self._ask("POST", "/api/messaging/sessions", said), self._name)
 
     async def _send(self, session: str, call: Call) -> Result:
         said = {"content": call.arguments["message"], "transport": "http"}
         path = f"/api/messaging/sessions/{quote(session, safe='')}/messages"
-        return translate.answer(await self._ask("POST", path, said, FOREVER), self._name)
+        try:
+            return translate.answer(await self._ask("POST", path, said, FOREVER), self._name)
+        except ConnectFailed as fault:
+            if isinstance(fault.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError):
+                why = "while the agent worked; an ElizaOS server as shipped hangs up after 30 s of silence"
+                raise ConnectFailed(f"{fault.public} {why}", detail=fault.detail) from fault
+            raise
+
+    async def _remembered(self, session: Session, tool: Tool) -> bytes:
+        """What the agent remembers of the room; nothing, where the server does not tell."""
+        if not session.room:
+            return b""
+        query = f"roomId={quote(session.room, safe='')}"
+        try:
+            return await self._read(f"/api/memory/{quote(tool.address.native, safe='')}/memories?{query}")
+        except GatewayError:
+            return b""
+
+    async def _read(self, path: str) -> bytes:
+        """As `_ask`, where nothing is said to an agent."""
+        try:
+            return await self._ask("GET", path)
+        except (translate.SessionGone, translate.Unclear) as fault:
+            raise Broken(f"'{self._name}' answered out of place") from fault
 
     async def _ask(self, method: str, path: str, said: Any = None, timeout: httpx2.Timeout | None = None) -> bytes:
         """The body of a good answer. Raises what `translate.failure` makes of others, and as `wire.send`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from adapters.errors import Broken, ConnectFailed, Full, GatewayError, Refused
+from adapters.errors import BadArguments, Broken, ConnectFailed, Full, GatewayError, Refused
 from adapters.spi import Address, Agent, Content, File, Result, Text, Tool
 from registry.model import schema
 
@@ -17,11 +17,15 @@ USERS = uuid.UUID("6a1c1d6e-7c8e-5d1e-9d2e-0a7d0c1f5e2b")
 """Namespace of the user ids that callers have on ElizaOS servers."""
 SPOKEN = frozenset({"REPLY", "NONE", "IGNORE", "MULTI_STEP_SUMMARY"})
 """Actions whose answer is the message itself."""
+LONGEST = 4000
+"""Characters of one message; the server counts those beyond U+FFFF twice."""
+HIDDEN = "Failed to process message in HTTP transport"
+"""All that the server says of a model that failed, an action that threw, and a message that was ignored."""
 ASK = schema(
     {
         "type": "object",
         "properties": {
-            "message": {"type": "string", "minLength": 1, "maxLength": 500_000, "description": "What you say."},
+            "message": {"type": "string", "minLength": 1, "maxLength": LONGEST, "description": "What you say."},
             "conversation": {
                 "type": "string", "minLength": 1, "maxLength": 256,
                 "description": "A name of your choice, to be remembered by. Without one, it starts afresh.",
@@ -86,8 +90,19 @@ class SessionGone(Exception):
     """The session does not exist any more, and the message was not delivered."""
 
 
-def failure(status: int, headers: Mapping[str, str], body: bytes, name: str) -> GatewayError | SessionGone:
-    """The error behind an answer of 400 or more; its three shapes are read, stack traces are left out."""
+class Unclear(Exception):
+    """The server left open what the agent did; `outcome` is what its answer alone says. `cleared` tells more."""
+
+    def __init__(self, outcome: Result | GatewayError) -> None:
+        super().__init__("the answer leaves open what the agent did")
+        self.outcome = outcome
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes, name: str) -> Exception:
+    """What to raise for an answer of 400 or more: a `GatewayError`, `SessionGone` or `Unclear`.
+
+    Its three shapes are read, stack traces are left out.
+    """
     code, said = _error(body)
     if status == 401:
         return Refused(f"'{name}' refuses the gateway's key; the operator sets 'key' of this upstream", delivered="no")
@@ -98,11 +113,13 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, name: str) -> 
         return SessionGone()
     if code == "AGENT_NOT_FOUND" or status == 404:
         return Refused(f"the agent is not on '{name}' any more", detail=said, delivered="no")
+    if code == "VALIDATION_ERROR":
+        return BadArguments(f"'{name}' does not take the message: {said[:200]}", delivered="no")
     if status < 500:
         return Refused(f"'{name}' refused the message: {said[:200]}", delivered="no")
-    if said == "Failed to process message in HTTP transport":
-        return Refused(
-            "the agent failed at this message; its server does not say why (its model, an action, or it ignored it)"
+    if said == HIDDEN:
+        return Unclear(
+            Refused("the agent failed at this message; its server does not say why (its model, or an action's crash)")
         )
     if status in (502, 503, 504):
         return ConnectFailed(f"'{name}' is not ready ({status})", detail=said, delivered="unknown")
@@ -121,35 +138,95 @@ def _error(body: bytes) -> tuple[str, str]:
     return "", str(error or "")
 
 
-def session(body: bytes, name: str) -> str:
-    """The id in the answer to `POST /api/messaging/sessions`. Raises `Broken`."""
-    found = parse(body, name).get("sessionId")
+def session(body: bytes, name: str) -> tuple[str, str]:
+    """Session and room in the answer to `POST /api/messaging/sessions`. Raises `Broken`."""
+    said = parse(body, name)
+    found, room = said.get("sessionId"), said.get("channelId")
     if not isinstance(found, str) or not found:
         raise Broken(f"'{name}' opened a session without an id")
-    return found
+    return found, str(room or "")
 
 
 def answer(body: bytes, name: str) -> Result:
-    """The result in `agentResponse`. Raises `Refused` where the agent did not answer, or its action failed.
+    """The result in `agentResponse`. Raises `Refused` where the agent did not answer, or its action failed, and
+    `Unclear` where an action was chosen of which nothing was heard.
 
     An action's last callback is its result; what the model said before it ("Running …") is not.
     """
-    said = parse(body, name)
-    found = said.get("agentResponse")
+    found = parse(body, name).get("agentResponse")
     if not isinstance(found, dict):
         raise Refused("the agent gave no answer: its model said nothing that its server could read")
-    actions = [str(a) for a in found.get("actions") or [] if isinstance(a, str)]
+    actions = _names(found)
     last = found.get("actionCallbacks")
     if isinstance(last, dict):
-        text = str(last.get("text") or "")
-        if last.get("error") or last.get("success") is False:
-            raise Refused(text or f"the action {' '.join(actions)} failed", detail=str(last.get("error")))
-        found = last if text else found
+        if _failed(last):
+            fault = str(last.get("text") or f"the action {' '.join(actions)} failed")
+            raise Refused(fault, detail=str(last.get("error") or ""))
+        found = last if last.get("text") else found
     content = _content(found)
+    unconfirmed = not isinstance(last, dict) and any(a not in SPOKEN for a in actions)
+    if unconfirmed:
+        raise Unclear(Result(content, meta={"actions": actions, "unconfirmed": True}))
     if not content:
         raise Refused("the agent chose not to answer" if "IGNORE" in actions else "the agent gave an empty answer")
-    unconfirmed = not isinstance(last, dict) and any(a not in SPOKEN for a in actions)
-    return Result(content, meta={"actions": actions, "unconfirmed": unconfirmed})
+    return Result(content, meta={"actions": actions, "unconfirmed": False})
+
+
+def _names(said: Mapping[str, Any]) -> list[str]:
+    return [a for a in said.get("actions") or [] if isinstance(a, str)]
+
+
+def _failed(callback: Mapping[str, Any]) -> bool:
+    """By a field, or, as ElizaOS's own actions do, by a name such as SEND_MESSAGE_ERROR."""
+    marked = any(name.endswith(("_FAILED", "_ERROR")) for name in _names(callback))
+    return marked or bool(callback.get("error")) or callback.get("success") is False
+
+
+def cleared(outcome: Result | GatewayError, body: bytes, asker: str) -> Result:
+    """The outcome, with what the agent's memory of the room (`GET /api/memory/…`) adds. Raises `GatewayError`.
+
+    `asker` is the user of the last message. A memory that cannot be read adds nothing.
+    """
+    for act in _acts(body, asker):
+        name, done = str(act.get("actionName") or ""), act.get("actionResult")
+        if str(act.get("thought") or "").startswith("Action not found"):
+            raise Refused(f"the agent chose the action {name}, which it does not have")
+        if name == "IGNORE":
+            raise Refused("the agent chose not to answer")
+        text = done.get("text") if isinstance(done, dict) else None
+        if isinstance(done, dict) and done.get("success") is False:
+            raise Refused(str(text or f"the action {name} failed"))
+        if isinstance(outcome, Result) and isinstance(text, str) and text:
+            return Result((Text(text),), meta={**outcome.meta, "unconfirmed": False})
+    if isinstance(outcome, GatewayError):
+        raise outcome
+    if not outcome.content:
+        raise Refused("the agent gave an empty answer")
+    return outcome
+
+
+def _acts(body: bytes, asker: str) -> list[dict[str, Any]]:
+    """What the agent did since the asker's last message, newest first."""
+    try:
+        data = parse(body, "").get("data")
+    except Broken:
+        return []
+    found = data.get("memories") if isinstance(data, dict) else None
+    memories = [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
+    memories.sort(key=_when, reverse=True)
+    acts: list[dict[str, Any]] = []
+    for memory in memories:
+        said = memory.get("content")
+        if isinstance(said, dict) and said.get("type") == "action_result":
+            acts.append(said)
+        elif memory.get("entityId") == asker:
+            break
+    return acts
+
+
+def _when(memory: Mapping[str, Any]) -> float:
+    when = memory.get("createdAt")
+    return float(when) if isinstance(when, int | float) else 0.0
 
 
 def _content(said: Mapping[str, Any]) -> tuple[Content, ...]:

@@ -30,9 +30,9 @@ Say = Callable[[str], None]
 
 
 def npm_ci(folder: Path, say: Say) -> None:
-    """Installs the packages that the folder's lock names, once: a stamp remembers lock and Node."""
-    lock = (folder / "package-lock.json").read_bytes()
-    stamp = hashlib.sha256(lock + str(NODE.stat().st_size).encode()).hexdigest()
+    """Installs the packages that the folder's lock names, once: a stamp remembers lock, settings and Node."""
+    asked = (folder / "package-lock.json").read_bytes() + (folder / ".npmrc").read_bytes()
+    stamp = hashlib.sha256(asked + str(NODE.stat().st_size).encode()).hexdigest()
     mark = folder / "node_modules" / ".doolittle-installed"
     (folder / "node_modules").mkdir(exist_ok=True)
     with (folder / "node_modules.lock").open("w") as guard:

@@ -23,16 +23,16 @@ async def eliza(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Eliza
 
 @pytest.fixture(scope="session")
 async def poisoned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ElizaServer]:
-    """Another one, for tests that leave it in a bad state."""
-    server = await _server(tmp_path_factory.mktemp("poisoned"))
+    """Another one, for tests that leave it in a bad state; it hangs up after 4 s of silence, not the usual 30."""
+    server = await _server(tmp_path_factory.mktemp("poisoned"), "eliza,pickering", SOCKET_TIMEOUT_MS="4000")
     yield server
     await server.stop()
 
 
-async def _server(folder: Path) -> ElizaServer:
+async def _server(folder: Path, agents: str = "eliza,higgins", **more: str) -> ElizaServer:
     install(print)
-    environment = {"TEST_ACTIONS": "1", "CANARY_SECRET": CANARY}
-    return await ElizaServer(folder, key=KEY, agents="eliza,higgins", env=environment).start()
+    environment = {"TEST_ACTIONS": "1", "CANARY_SECRET": CANARY, **more}
+    return await ElizaServer(folder, key=KEY, agents=agents, env=environment).start()
 
 
 @pytest.fixture

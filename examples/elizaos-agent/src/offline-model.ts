@@ -1,5 +1,6 @@
 // A deterministic model for ElizaOS 1.7: no network, no weights. It repeats what it was told, and obeys a few words that
-// tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text.
+// tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text,
+// !long N (so many letters), !talk WORD (all words so far), !multi NAME text (one step, where the agent works in steps).
 import { appendFileSync } from 'node:fs';
 import { ModelType, type IAgentRuntime, type Plugin } from '@elizaos/core';
 
@@ -9,30 +10,54 @@ function note(kind: string, user: string): void {
   if (process.env.MODEL_LOG) appendFileSync(process.env.MODEL_LOG, JSON.stringify({ t: Date.now(), kind, user }) + '\n');
 }
 
-/** The last text of the user: the provider RECENT_MESSAGES prints "# Received Message\n<who>: <text>". */
+/** The last text of the user: the provider RECENT_MESSAGES prints "# Received Message\n<who>: <text>\n\n# Focus your …". */
 export function userText(prompt: string): string {
-  const found = prompt.match(/# Received Message\s*\n+[^:\n]*:\s*([\s\S]*?)\n+(?:# Focus|#|<)/);
+  const found = prompt.match(/# Received Message\s*\n+[^:\n]*:\s*([\s\S]*?)\n+# Focus your response/);
   return (found?.[1] ?? '').trim();
 }
 
-const response = (thought: string, actions: string, text: string): string =>
-  `<response><thought>${thought}</thought><actions>${actions}</actions><providers></providers><text>${text}</text></response>`;
+/** Text as it may stand in the form that ElizaOS reads. */
+export const plain = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
-function answer(user: string): string {
+const response = (thought: string, actions: string, text: string): string =>
+  `<response><thought>${thought}</thought><actions>${actions}</actions><providers></providers><text>${plain(text)}</text></response>`;
+
+const step = (action: string, text: string): string =>
+  `<response><thought>a step</thought><action>${action}</action><parameters>${JSON.stringify({ text: plain(text) })}</parameters>` +
+  `<providers></providers><isFinish>${!action}</isFinish></response>`;
+
+/** What an agent that works in steps (USE_MULTI_STEP) does next: one action where `!multi` names it, then the end. */
+function nextStep(prompt: string): string {
+  const asked = [...prompt.matchAll(/!multi\s+([A-Z_]+)([^\n]*)/g)].at(-1);
+  const done = (prompt.split('have already been used in this run')[1] ?? '').split('<keys>')[0];
+  return asked && !done.includes(asked[1]) ? step(asked[1], asked[2].trim()) : step('', '');
+}
+
+function answer(user: string, prompt: string): string {
+  if (prompt.startsWith('<task>\nSummarize what')) return response('sum up', '', 'Step by step, it is done.');
   if (user.startsWith('!fail')) throw new Error('offline model: the provider is out');
   if (user.startsWith('!garbage')) return 'this is not xml';
   if (user.startsWith('!ignore')) return response('not for me', 'IGNORE', '');
   const act = user.match(/^!act\s+([A-Z_,]+)\s*([\s\S]*)$/);
   if (act) return response(`run ${act[1]}`, act[1], `Running ${act[1]} for you.`);
+  const long = user.match(/^!long\s+(\d+)/);
+  if (long) return response('at length', 'REPLY', 'x'.repeat(Number(long[1])));
+  if (user.startsWith('!talk')) {
+    const told = prompt.split('# Received Message')[0].matchAll(/: !talk (\S+)/g);
+    return response('recall', 'REPLY', [...told].map((found) => found[1]).join(' '));
+  }
   return response('say it again', 'REPLY', `You said: ${user}`);
 }
 
 async function text(_runtime: IAgentRuntime, params: any): Promise<any> {
-  const user = userText(params.prompt ?? '');
+  const prompt: string = params.prompt ?? '';
+  const user = userText(prompt);
   note(params.stream ? 'large-stream' : 'large', user);
   const slow = user.match(/^!slow\s+(\d+)/);
   if (slow) await sleep(Number(slow[1]));
-  const said = answer(user);
+  if (prompt.startsWith('<task>\nDetermine the next step')) return nextStep(prompt);
+  const said = answer(user, prompt);
   if (!params.stream) return said;
   async function* pieces() {
     for (const piece of said.match(/[\s\S]{1,12}/g) ?? []) yield piece;

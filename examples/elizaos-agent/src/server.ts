@@ -1,7 +1,7 @@
 // A real ElizaOS server with a model that needs no network. Reads from its environment:
 //   PORT (0: a free one), DATA_DIR, AGENTS (names of files in characters/, by commas), MODEL (offline | smollm2),
 //   ELIZA_SERVER_AUTH_TOKEN, MODEL_LOG (a file that gets a line for each model call), TEST_ACTIONS (1: actions for tests),
-//   PARENT_PIPE (1: ends when standard input ends).
+//   PARENT_PIPE (1: ends when standard input ends), SOCKET_TIMEOUT_MS (0: a client may wait for ever).
 // Prints one line of JSON, {"ready": {...}}, when it answers.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -10,6 +10,7 @@ import sqlPlugin from '@elizaos/plugin-sql';
 import { AgentServer } from '@elizaos/server';
 
 const env = process.env;
+env.SENTRY_DSN ??= 'off'; // else ElizaOS reports errors, with their stacks, to its maker's Sentry
 if (env.PARENT_PIPE) process.stdin.on('end', () => process.exit(0)).resume();
 
 function freePort(): Promise<number> {
@@ -33,6 +34,7 @@ const agents = (env.AGENTS ?? 'eliza').split(',').map((name) => {
 const port = Number(env.PORT) || (await freePort());
 const server = new AgentServer();
 await server.start({ port, dataDir: env.DATA_DIR ?? './data', agents });
+server.server.timeout = Number(env.SOCKET_TIMEOUT_MS ?? 0); // 30 s by default, and an agent that thinks longer is cut off
 const health = await fetch(`http://127.0.0.1:${port}/healthz`);
 if (!health.ok) throw new Error(`the server does not answer at port ${port}: ${health.status}`);
 const listed = server.getAllAgents().map((agent: any) => ({ id: agent.agentId, name: agent.character.name }));

@@ -33,6 +33,16 @@ export const plugin: Plugin = {
       await callback?.({ text: 'the action failed: no such flower', actions: ['TEST_FAILS'], error: true } as any);
       return { success: false, error: new Error('no such flower'), text: 'no such flower' };
     }),
+    action('TEST_MARKED', 'Says that it failed in the way of ElizaOS itself, by a name.', async (callback) => {
+      await say(callback, 'no such room', ['TEST_MARKED_FAILED']);
+      return { success: false, text: 'no such room' };
+    }),
+    action('TEST_SILENT', 'Ends well, and tells nobody but the runtime.', async () => {
+      return { success: true, text: 'done in silence' };
+    }),
+    action('TEST_MUTE', 'Fails, and tells nobody but the runtime.', async () => {
+      return { success: false, text: 'failed in silence' };
+    }),
     action('TEST_THROWS', 'Throws.', async () => {
       throw new Error('thrown inside the action');
     }),

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.errors import Full, GatewayError, Refused, TimedOut, Unreachable
+from adapters.errors import BadArguments, Full, GatewayError, Refused, TimedOut, Unreachable
 from adapters.spi import Call, Caller, Error, Event, Result, Upstream
 from examples.tour.eliza import ElizaServer
 from gateway.testing import Box
@@ -78,20 +78,61 @@ async def test_an_action_that_fails_is_an_error_though_the_server_says_success(h
     assert "no such flower" in error.public
 
 
-async def test_an_unknown_action_looks_like_an_answer_and_is_marked(home: Box) -> None:
-    event = await last(home, "!act NOPE now")
-    assert isinstance(event, Result)
-    assert event.text == "Running NOPE for you."
-    assert event.meta["unconfirmed"] is True
+async def test_an_action_that_fails_by_name_is_an_error(home: Box) -> None:
+    """ElizaOS's own actions mark a failure by no field, but by a name such as SEND_MESSAGE_ERROR."""
+    assert (await fault(home, "!act TEST_MARKED now")).public == "no such room"
 
 
-@pytest.mark.parametrize("message", ["!fail", "!ignore", "!act TEST_THROWS now"])
+async def test_what_an_action_did_in_silence_is_read_from_the_memory_of_the_room(home: Box) -> None:
+    """The server answers all three with "Running … for you.", and nothing else."""
+    assert await said(home, "!act TEST_SILENT now") == "done in silence"
+    assert (await fault(home, "!act TEST_MUTE now")).public == "failed in silence"
+    assert "NOPE, which it does not have" in (await fault(home, "!act NOPE now")).public
+
+
+async def test_an_older_action_of_the_conversation_is_not_taken_for_this_one(home: Box) -> None:
+    await fault(home, "!act NOPE now", conversation="older")
+    assert await said(home, "!act TEST_SILENT now", conversation="older") == "done in silence"
+    assert "does not say why" in (await fault(home, "!fail", conversation="older")).public
+
+
+async def test_to_ignore_is_an_answer_that_is_told_from_a_failure(home: Box) -> None:
+    """Both are the same 500."""
+    error = await fault(home, "!ignore")
+    assert isinstance(error, Refused)
+    assert error.public == "the agent chose not to answer"
+
+
+@pytest.mark.parametrize("message", ["!fail", "!act TEST_THROWS now"])
 async def test_what_the_server_hides_behind_a_500_is_said_in_plain_words(home: Box, message: str) -> None:
     error = await fault(home, message)
     assert isinstance(error, Refused)
     assert error.delivered == "yes"
     assert "does not say why" in error.public
     assert "at " not in error.detail, "no stack trace"
+
+
+async def test_a_message_over_the_servers_limit_is_not_delivered(home: Box) -> None:
+    assert len(await said(home, "x" * 4000)) == len("You said: ") + 4000
+    assert isinstance(await fault(home, "x" * 4001), BadArguments)
+    error = await fault(home, "\N{GRINNING FACE}" * 2001)  # the server counts UTF-16 units, the schema characters
+    assert isinstance(error, BadArguments)
+    assert error.delivered == "no"
+    assert "4000" in error.public
+    assert "node_modules" not in error.public + error.detail, "no stack trace"
+
+
+async def test_a_conversation_remembers_what_it_was_told_but_not_what_it_said(home: Box, eliza: ElizaServer) -> None:
+    """The plain API does not write the agent's own replies down."""
+    for word in ("one", "two"):
+        heard = await said(home, f"!talk {word}", conversation="memory")
+    assert heard == "one two"
+    async with httpx2.AsyncClient(base_url=eliza.url, headers={"x-api-key": KEY}) as client:
+        route: Any = home.gateway.upstreams.find("home").outbound
+        room = next(iter(route._route._sessions.values())).room
+        agent = eliza.facts["agents"][0]["id"]
+        known = (await client.get(f"/api/memory/{agent}/memories", params={"roomId": room})).json()
+    assert {memory["entityId"] == agent for memory in known["data"]["memories"]} == {False}
 
 
 async def test_a_null_answer_is_an_error(home: Box) -> None:
@@ -168,6 +209,24 @@ async def test_check_tells_what_it_reached(box: Box, eliza: ElizaServer) -> None
     url = await box.serve()
     report = await check(Upstream("home", "elizaos", url))
     assert not report.ok, "a server that is no ElizaOS"
+
+
+async def test_an_agent_that_works_in_steps_answers_with_its_summary(box: Box, poisoned: ElizaServer) -> None:
+    await box.add(Upstream("home", "elizaos", poisoned.url, KEY))
+    call = Call("steps", "pickering__ask", {"message": "!multi TEST_WELL now"}, box.caller)
+    event = [event async for event in box.invoke(call)][-1]
+    assert isinstance(event, Result)
+    assert event.text == "Step by step, it is done."
+    assert event.meta["unconfirmed"] is False
+
+
+async def test_a_server_that_hangs_up_on_a_slow_agent(box: Box, poisoned: ElizaServer) -> None:
+    """As shipped, after 30 s; the answer is lost, and the work goes on."""
+    await box.add(Upstream("home", "elizaos", poisoned.url, KEY))
+    error = await fault(box, "!slow 6000")
+    assert isinstance(error, Unreachable)
+    assert error.delivered == "unknown"
+    assert "hangs up" in error.public
 
 
 async def test_the_event_stream_that_never_ends_is_why_it_is_not_used(poisoned: ElizaServer) -> None:
