@@ -60,8 +60,8 @@ class Face:
 
     def request(self, number: int) -> bytes:
         body = self.body(number)
-        head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n{self.headers}"
-        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n"
+        return f"{head}{self.headers}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
@@ -82,7 +82,7 @@ async def connection(face: Face, calls: int, seen: list[float]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
     for number in range(calls):
         began = time.perf_counter()
-        answer = await exchange(reader, writer, face.request(number))
+        answer = await asyncio.wait_for(exchange(reader, writer, face.request(number)), 20)
         seen.append((time.perf_counter() - began) * 1000)
         if f"text {number}".encode() not in answer:
             raise RuntimeError(f"{face.name}: {answer[:300]!r}")
@@ -150,7 +150,9 @@ async def first_call(face: Face) -> tuple[float, float, float]:
         try:
             await connection(face, 1, [])
             return time.perf_counter() - began, cpu(face.pid), rss(face.pid)
-        except (OSError, RuntimeError, asyncio.IncompleteReadError):
+        except (OSError, RuntimeError, asyncio.IncompleteReadError) as fault:
+            if time.perf_counter() - began > 30:
+                raise RuntimeError(f"{face.name} does not answer: {fault}") from fault
             await asyncio.sleep(0.01)
 
 

@@ -1,7 +1,6 @@
 """`box`: a gateway in one process, for tests of adapters. Found by pytest through its entry point."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -124,8 +123,9 @@ class Box:
         """In one task from first to last, as the scopes inside the faces demand."""
         import uvicorn
 
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
+        from gateway.serve import bind
+
+        with bind("127.0.0.1", 0) as sock:
             url = self.gateway.base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             async with self.gateway.faces() as app:
                 plain: Any = app
