@@ -1,10 +1,10 @@
 // SmolLM2-135M-Instruct as the model of the example agent: real weights, no network, one answer at a time.
-// It is asked to speak as the character, and the answer is put into the form that ElizaOS reads: a model of this size
+// It is asked to speak by the character's name, and the answer is put into the form that ElizaOS reads: a model of this size
 // does not keep to that form by itself.
 import { readdirSync } from 'node:fs';
 import { ModelType, type IAgentRuntime, type Plugin } from '@elizaos/core';
 import { getLlama, LlamaChatSession } from 'node-llama-cpp';
-import { embedding, userText } from '../src/offline-model.ts';
+import { embedding, plain, userText } from '../src/offline-model.ts';
 
 const weights = new URL('./weights/', import.meta.url).pathname;
 const file = readdirSync(weights, { recursive: true, encoding: 'utf8' }).find((name) => name.endsWith('.gguf'));
@@ -15,8 +15,8 @@ const context = await model.createContext({ contextSize: 2048, threads: 2 });
 const sequence = context.getSequence();
 let turn: Promise<unknown> = Promise.resolve();
 
-async function say(system: string, user: string): Promise<string> {
-  const session = new LlamaChatSession({ contextSequence: sequence, systemPrompt: system });
+async function say(systemPrompt: string, user: string): Promise<string> {
+  const session = new LlamaChatSession({ contextSequence: sequence, systemPrompt });
   try {
     return (await session.prompt(user, { maxTokens: 96, temperature: 0 })).trim();
   } finally {
@@ -25,10 +25,11 @@ async function say(system: string, user: string): Promise<string> {
   }
 }
 
-const plain = (text: string) => text.replace(/[<>&]/g, ' ');
+/** Plain and short: with a character's own prompt it wanders off (it named no capital of France, in French). */
+const system = (name?: string) => `You are ${name ?? 'Eliza'}, a helpful assistant. Answer in one short sentence.`;
 
 async function text(runtime: IAgentRuntime, params: any): Promise<any> {
-  const answer = turn.then(() => say(runtime.character.system ?? '', userText(params.prompt ?? '')));
+  const answer = turn.then(() => say(system(runtime.character.name), userText(params.prompt ?? '')));
   turn = answer.catch(() => undefined);
   const said = `<response><thought>answer</thought><actions>REPLY</actions><providers></providers><text>${plain(await answer)}</text></response>`;
   if (!params.stream) return said;

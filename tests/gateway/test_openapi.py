@@ -1,0 +1,54 @@
+"""The OpenAPI document is true: schemathesis finds no 5xx, and no answer that is not in it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway.testing import Box
+from tests.gateway.test_operator import Process
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(240)
+async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    url = await process.start()
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    words = [
+        "run",
+        f"{url}/openapi.json",
+        "--checks",
+        checks,
+        "--max-examples",
+        "15",
+        "--seed",
+        "1",
+        "--phases",
+        "examples,fuzzing",
+    ]
+    words += ["--exclude-path-regex", "/v1/keys", "--suppress-health-check", "all"]
+    command = [str(Path(sys.executable).parent / "schemathesis"), *words]
+    import asyncio
+
+    environment = {**os.environ, "NO_COLOR": "1"}
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    await process.end()
+    report = [line for line in done.stdout.splitlines() if "502" not in line]
+    assert done.returncode == 0, "\n".join(report)[-4000:]
+
+
+async def test_each_path_is_described_once_and_the_document_is_valid(box: Box) -> None:
+    async with httpx2.AsyncClient(base_url=await box.serve()) as client:
+        document = (await client.get("/openapi.json")).json()
+    assert document["openapi"] == "3.1.0"
+    assert {"/v1/tools/{tool}/calls", "/v1/calls/{id}", "/v1/upstreams", "/v1/keys"} <= set(document["paths"])
+    text = json.dumps(document)
+    for reference in {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}:
+        assert reference in document["components"]["schemas"]
