@@ -292,10 +292,13 @@ async def test_the_command_with_and_without_a_server(tmp_path: Path) -> None:
     assert "# a comment that stays" in (tmp_path / "doolittle.toml").read_text()
     assert process.run("add", "fkae", "other", "fake://w").returncode == 2
     assert "other" not in (tmp_path / "doolittle.toml").read_text(), "what cannot be used is not written"
+
+    async def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(process.run, *words)
+
     for serving in (False, True):
         if serving:
             await process.start()
-        run = lambda *words: asyncio.to_thread(process.run, *words)  # noqa: E731
         while not json.loads((await run("--json", "tools")).stdout):
             await asyncio.sleep(0.05)
         assert (await run("call", "all__echo", "text=hi")).stdout == "hi\n"
