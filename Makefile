@@ -39,7 +39,7 @@ bench: install ## calls a second, CPU per call, memory, start-up; writes build/b
 	@$(BIN)/python -m bench
 
 docs: install ## the tables in docs/ that are made from the code
-	@$(BIN)/python -m tests.docs
+	@$(BIN)/python docs/make.py
 
 lock: ## requirements.lock anew, from pyproject.toml
 	@$(PYTHON) -m pip --version >/dev/null && uvx --version >/dev/null && \
