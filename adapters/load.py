@@ -105,6 +105,8 @@ def read(entry: EntryPoint) -> Found:
         manifest = parse(parsed, folder)
         if manifest.name != entry.name:
             raise ValueError(f"manifest.toml: 'name' is '{manifest.name}', but the entry point is '{entry.name}'")
+    except tomllib.TOMLDecodeError as fault:
+        return Found(entry.name, None, f"the adapter '{entry.name}' is broken: manifest.toml: {fault}", entry)
     except Exception as fault:  # noqa: BLE001 - one broken adapter must not hide the others
         return Found(entry.name, None, f"the adapter '{entry.name}' is broken: {fault}", entry)
     return Found(entry.name, manifest, missing(manifest), entry)

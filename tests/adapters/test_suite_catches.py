@@ -78,7 +78,7 @@ async def test_a_mutant_fails_its_check(box: Box, outbound: type[FakeOutbound], 
         manifest = manifest_of("fake")
 
         def outbound(self, upstream: Upstream, host: Host) -> Any:
-            return outbound(upstream, host, Options())
+            return outbound(upstream, host, Options.model_validate({}))
 
     far = FakeFarSide()
     await far.open()
