@@ -49,6 +49,7 @@ class Audit:
         self._limit = limit
         self._lines: deque[Line] = deque()
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
     def require_room(self) -> None:
@@ -72,12 +73,13 @@ class Audit:
 
     async def flush(self) -> None:
         """Writes all waiting lines; on a fault of the store they stay, and the fault is raised."""
-        while self._lines:
-            batch = [self._lines[i] for i in range(min(500, len(self._lines)))]
-            rows = [asdict(line) for line in batch]
-            await self._store.run(lambda connection, rows=rows: _insert(connection, rows))
-            for _ in batch:
-                self._lines.popleft()
+        async with self._writing:
+            while self._lines:
+                batch = [self._lines[i] for i in range(min(500, len(self._lines)))]
+                rows = [asdict(line) for line in batch]
+                await self._store.run(lambda connection, rows=rows: _insert(connection, rows))
+                for _ in batch:
+                    self._lines.popleft()
 
     async def _write_for_ever(self) -> None:
         while True:
