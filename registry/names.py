@@ -29,7 +29,8 @@ def slug(name: str, identity: str, taken: Container[str]) -> str:
 def tool(agent: str, native: str, taken: Container[str]) -> str:
     """`{agent}__{tool}` in `[a-zA-Z0-9_-]`, at most 64 characters, not in `taken`.
 
-    What cannot be said in those letters, is too long, or is taken ends with a hash of the native name.
+    Runs of other characters become one `_`. What has no legal letter, is too long, or is taken ends with a hash of
+    the native name.
     """
     room = max(AIM, len(agent) + 2 + 24) - len(agent) - 2
     part = re.sub(r"[^a-zA-Z0-9-]+", "_", fold(native)).strip("_")

@@ -2,18 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from registry.model import ANYTHING, Agent, Tool
+from registry.model import Agent
 from registry.registry import Change, Listed, Registry
 
 MOST_AGENTS = 1000
 MOST_TOOLS = 10_000
-MOST_TEXT = 4096
-MOST_NAME = 256
-MOST_SCHEMA = 256 * 1024
+CUT = f"the list has more than {MOST_AGENTS} agents or {MOST_TOOLS} tools; it was cut there"
 
 
 class Source(Protocol):
@@ -27,53 +26,62 @@ class Source(Protocol):
     def trusted(self) -> bool: ...
 
 
+@dataclass(slots=True)
+class _Came:
+    """What came of a list so far. `cut`: there was more than is taken."""
+
+    agents: list[Agent] = field(default_factory=list[Agent])
+    tools: int = 0
+    cut: bool = False
+
+    def add(self, agent: Agent) -> None:
+        room = MOST_TOOLS - self.tools
+        self.cut = len(self.agents) >= MOST_AGENTS or len(agent.tools) > room
+        if len(self.agents) < MOST_AGENTS:
+            self.agents.append(replace(agent, tools=agent.tools[:room]))
+            self.tools += len(self.agents[-1].tools)
+
+
 async def refresh(
     agents: Callable[[], AsyncIterator[Agent]], registry: Registry, source: Source, seconds: float
 ) -> Change:
-    """One list. If it breaks off or takes longer, what came is taken, nothing is withdrawn, and `fault` says why."""
-    came: list[Agent] = []
-    notes: list[str] = []
-    fault: Exception | None = None
-    tools = 0
+    """One list. If it breaks off or takes longer, what came is taken, nothing is withdrawn, and `fault` says why.
+
+    Raises only what the store raises.
+    """
+    came = _Came()
+    fault = await _read(agents, came, seconds)
+    complete = fault is None and not came.cut
+    change = await registry.take(
+        Listed(source.network, source.name, came.agents, complete, source.trusted, reached=fault is None)
+    )
+    return replace(change, notes=(*change.notes, CUT) if came.cut else change.notes, fault=fault)
+
+
+async def _read(agents: Callable[[], AsyncIterator[Agent]], came: _Came, seconds: float) -> Exception | None:
+    """Fills `came`; what broke the list off."""
+    deadline = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
-            async for agent in agents():
-                tools += len(agent.tools)
-                if len(came) >= MOST_AGENTS or tools > MOST_TOOLS:
-                    notes.append(f"the list has more than {MOST_AGENTS} agents or {MOST_TOOLS} tools; it was cut there")
+        async with deadline, _closed(agents()) as reading:
+            async for agent in reading:
+                came.add(agent)
+                if came.cut:
                     break
-                came.append(_fitting(agent, notes))
-    except TimeoutError:
-        fault = TimeoutError(f"its list did not end within {seconds:g} seconds")
     except Exception as error:  # noqa: BLE001 - whatever the source does, the others must not suffer
-        fault = error
-    complete = fault is None and not notes_cut(notes)
-    change = await registry.take(Listed(source.network, source.name, came, complete, source.trusted))
-    return replace(change, notes=(*change.notes, *notes[:20]), fault=fault)
+        if deadline.expired():
+            return TimeoutError(f"its list did not end within {seconds:g} seconds")
+        return error
+    return None
 
 
-def notes_cut(notes: list[str]) -> bool:
-    return any(note.startswith("the list has more") for note in notes)
-
-
-def _fitting(agent: Agent, notes: list[str]) -> Agent:
-    """The agent with texts and schemas cut to what is kept."""
-    tools = tuple(_fitting_tool(tool, notes) for tool in agent.tools)
-    return replace(agent, name=agent.name[:MOST_NAME], description=agent.description[:MOST_TEXT], tools=tools)
-
-
-def _fitting_tool(tool: Tool, notes: list[str]) -> Tool:
-    input_schema, output_schema = tool.input_schema, tool.output_schema
-    if len(input_schema) > MOST_SCHEMA:
-        notes.append(f"the input schema of '{tool.native[:80]}' is too large, and is not checked")
-        input_schema = ANYTHING
-    if output_schema is not None and len(output_schema) > MOST_SCHEMA:
-        notes.append(f"the output schema of '{tool.native[:80]}' is too large, and is left out")
-        output_schema = None
-    return replace(
-        tool, description=tool.description[:MOST_TEXT], title=tool.title[:MOST_NAME],
-        input_schema=input_schema, output_schema=output_schema,
-    )  # fmt: skip
+@asynccontextmanager
+async def _closed(reading: AsyncIterator[Agent]) -> AsyncIterator[AsyncIterator[Agent]]:
+    """Closes an iterator that can be closed, so that a list that was left early holds nothing open."""
+    try:
+        yield reading
+    finally:
+        if isinstance(reading, AsyncGenerator):
+            await reading.aclose()
 
 
 class Backoff:

@@ -51,6 +51,7 @@ async def search(snapshot: Snapshot, query: str, limit: int) -> list[str]:
     if task is None:
         rows = [_row(snapshot, index) for index in range(len(snapshot.tools))]
         task = _indexes[snapshot] = asyncio.create_task(asyncio.to_thread(_build, rows))
+        weakref.finalize(snapshot, _free, task).atexit = False
     index = await asyncio.shield(task)
     match = " OR ".join(f'"{word}"' for word in words)
     query_text = f"select rowid from found where found match ? order by {WEIGHTS}, rowid limit ?"  # noqa: S608 - constants
@@ -69,3 +70,9 @@ def _build(rows: list[tuple[int, str, str, str, str]]) -> sqlite3.Connection:
     index.execute("create virtual table found using fts5(name, title, said, agent, tokenize='porter unicode61')")
     index.executemany("insert into found(rowid, name, title, said, agent) values (?, ?, ?, ?, ?)", rows)
     return index
+
+
+def _free(task: "asyncio.Task[sqlite3.Connection]") -> None:
+    """Its snapshot is gone. While it is still being built, somebody holds the snapshot."""
+    if task.done() and not task.cancelled() and task.exception() is None:
+        task.result().close()

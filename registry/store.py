@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from registry.tables import HEAD
 
@@ -27,33 +28,44 @@ class Store:
         self._url = make_url(url)
         self._engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1, "store")
+        self._closed = False
 
     async def open(self) -> None:
         """Connects, and brings the schema up to date. Raises `StoreFault`."""
-        if self._url.get_backend_name() == "sqlite" and self._url.database not in (None, "", ":memory:"):
-            Path(str(self._url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._engine = _engine(self._url)
-        await self.run(_upgrade)
+        try:
+            if self._url.get_backend_name() == "sqlite" and self._url.database not in (None, "", ":memory:"):
+                Path(str(self._url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._engine = _engine(self._url)
+            await self.run(_upgrade)
+        except (OSError, ImportError, SQLAlchemyError) as fault:
+            why = str(getattr(fault, "orig", None) or fault).partition("\n")[0]
+            raise StoreFault(f"the database {self._url.render_as_string()} cannot be used: {why}") from fault
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """The work's own value; its writes are committed together, or not at all if it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+        """The work's own value; its writes are committed together, or not at all if it raises.
 
-    def _transaction(self, work: Callable[[Connection], T]) -> T:
-        if self._engine is None:
+        A caller who is cancelled no longer waits; the work is done all the same.
+        """
+        if self._engine is None or self._closed:
             raise StoreFault("the store is not open")
-        with self._engine.begin() as connection:
-            return work(connection)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _transaction, self._engine, work)
 
     async def close(self) -> None:
-        """Waits for work that was begun."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, engine.dispose)
+        """Ends the work that it was given, and takes no more. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._engine is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
         self._thread.shutdown(wait=True)
 
 
-def _engine(url: Any) -> Engine:
+def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_size=1, max_overflow=0)
     from sqlalchemy.pool import StaticPool
@@ -62,8 +74,14 @@ def _engine(url: Any) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.isolation_level = None  # else the driver begins at the first write, and reads are in no transaction
+        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN IMMEDIATE")  # waits for another process now, instead of failing at a write
 
     return engine
 
@@ -78,7 +96,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic.util.exc import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
