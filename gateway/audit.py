@@ -58,6 +58,8 @@ class Audit:
             raise Full("the audit cannot be written fast enough; calls are refused until it is", retry_after=1)
 
     def add(self, line: Line) -> None:
+        if len(self._lines) >= self._limit and line.code == Full.code and not line.agent:
+            return  # refused for want of this very room, before it went anywhere
         self._lines.append(line)
         self._wake.set()
 
@@ -72,7 +74,14 @@ class Audit:
         await self.flush()
 
     async def flush(self) -> None:
-        """Writes all waiting lines; on a fault of the store they stay, and the fault is raised."""
+        """Writes all waiting lines; on a fault of the store they stay, and the fault is raised.
+
+        A batch that was begun is ended, also if whoever waits for it goes away: else it would be written twice.
+        """
+        if self._lines:
+            await asyncio.shield(asyncio.create_task(self._flush(), name="audit flush"))
+
+    async def _flush(self) -> None:
         async with self._writing:
             while self._lines:
                 batch = [self._lines[i] for i in range(min(500, len(self._lines)))]

@@ -72,18 +72,25 @@ class Outer:
         return ""
 
     def _host_known(self, host: str) -> bool:
-        name = _hostname("http://" + host)
+        name = "" if "@" in host else _hostname("http://" + host)
         if name in self._names:
             return True
         return self._any_address and _is_address(name)
 
     def _origin_known(self, origin: str, host: str) -> bool:
-        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        return origin in self._origins or _netloc(origin) == host.lower()
 
 
 def _hostname(url: str) -> str:
     try:
         return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _netloc(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
     except ValueError:
         return ""
 
@@ -123,13 +130,13 @@ class Gate:
             await send(message)
 
         try:
-            length = self._check(scope)
+            length = self._check(scope, excess)
             limited = receive if length == 0 else self._limited(receive, excess)
             await self._route.app(scope, limited, watch)
         except GatewayError as fault:
             if started:
                 raise
-            if isinstance(fault, TooLarge):
+            if fault in excess:
                 await self._drain(receive)
             await refuse(fault, send)
 
@@ -144,7 +151,7 @@ class Gate:
                     if not message.get("more_body"):
                         break
 
-    def _check(self, scope: Scope) -> int | None:
+    def _check(self, scope: Scope, excess: list[TooLarge]) -> int | None:
         """Content type, announced size, key. Gives the announced size; None where it is not announced."""
         length: int | None = 0
         kind = b""
@@ -161,7 +168,8 @@ class Gate:
             elif name == b"x-api-key":
                 bearer = bearer or value.decode("latin-1")
         if length and length > self._max_body:
-            raise self._too_large()
+            excess.append(self._too_large())
+            raise excess[0]
         if length != 0 and scope["method"] in BODIES and kind not in self._accepts:
             raise UnsupportedType(f"send {' or '.join(self._route.accepts)}, not '{kind.decode('latin-1')[:80]}'")
         if not self._route.open:

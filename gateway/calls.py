@@ -4,10 +4,10 @@ import asyncio
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -99,7 +99,7 @@ class CallTable:
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    def begin(self, call: Call, drive: Callable[[Running], Awaitable[None]]) -> Running:
+    def begin(self, call: Call, drive: Callable[[Running], Coroutine[Any, Any, None]]) -> Running:
         """The call under this caller's id: the one that is there already, or a new one whose task is started.
 
         Raises `Conflict` if the id was used for another call, `BadArguments` for an id that is not one.
@@ -123,12 +123,13 @@ class CallTable:
         self._make_room()
         self._calls[key] = running
         self._by_id.setdefault(call.id, running)
-        running.task = asyncio.get_running_loop().create_task(self._own(running, drive), name=f"call {call.id}")
-        running.task.add_done_callback(lambda _: running.ended is None and running.add(_never_began()))
+        running.task = asyncio.get_running_loop().create_task(drive(running), name=f"call {call.id}")
+        running.task.add_done_callback(lambda _: self._ended(running))
         return running
 
-    async def _own(self, running: Running, drive: Callable[[Running], Awaitable[None]]) -> None:
-        await drive(running)
+    def _ended(self, running: Running) -> None:
+        if running.ended is None:
+            running.add(_never_began())
         self._bytes += running.size
 
     async def subscribe(self, running: Running) -> AsyncGenerator[Event, None]:

@@ -62,12 +62,14 @@ def public(address: str) -> bool:
     """Whether an IP address is one of the open internet, also when an IPv6 form wraps an IPv4 address."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.teredo or ip.sixtofour or ip in NAT64:
+        if ip.teredo or ip.sixtofour or ip.is_site_local or ip in NAT64:
             return False
         ip = ip.ipv4_mapped or ip
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and str(ip) not in INSIDE_CLOUDS
 
 
+INSIDE_CLOUDS = frozenset({"168.63.129.16"})
+"""Public by number, and a cloud's own metadata in fact."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from adapters.spi import Upstream
 
@@ -52,6 +52,18 @@ class LimitSettings(Section):
     rate: str = Field("", description='Calls for each caller, as "600/minute"; empty: no limit.')
     concurrent: int = Field(512, ge=1, description="Calls running at once, over all callers.")
     audit_queue: int = Field(10_000, ge=1, description="Audit lines that may wait; beyond, calls are refused.")
+
+    @field_validator("rate")
+    @classmethod
+    def _known_rate(cls, said: str) -> str:
+        if said:
+            from limits import parse  # imported only where there is a limit
+
+            try:
+                parse(said)
+            except ValueError as fault:
+                raise ValueError('write it as "600/minute" or "10/second"') from fault
+        return said
 
 
 class RefreshSettings(Section):
@@ -97,7 +109,10 @@ def read(path: Path | None) -> Settings:
     Raises `ConfigFault`.
     """
     home = path.parent if path else Path()
-    text = path.read_text() if path and path.exists() else ""
+    try:
+        text = path.read_text() if path and path.exists() else ""
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigFault(f"{path} cannot be read: {fault}") from fault
     try:
         parsed = tomllib.loads(text)
         settings = Settings.model_validate(parsed)
@@ -161,6 +176,14 @@ def secret(reference: str, home: Path) -> str:
     Raises `ConfigFault` without the secret in it.
     """
     kind, _, rest = reference.partition(":")
+    try:
+        return _resolved(kind, rest, reference, home)
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as fault:
+        said = fault.strerror if isinstance(fault, OSError) else type(fault).__name__
+        raise ConfigFault(f"the secret '{kind}:{rest.partition(' ')[0]}' cannot be read: {said}") from fault
+
+
+def _resolved(kind: str, rest: str, reference: str, home: Path) -> str:
     if kind == "env":
         if rest not in os.environ:
             raise ConfigFault(f"the environment variable {rest} is not set")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -75,6 +75,7 @@ class UpstreamTable:
     def __init__(self, needs: Needs) -> None:
         self._needs = needs
         self._live: dict[str, LiveUpstream] = {}
+        self._adding = asyncio.Lock()
         self.faults: dict[str, str] = {}
         """Upstreams that cannot be used as they are configured, each with what is wrong."""
 
@@ -93,7 +94,8 @@ class UpstreamTable:
         gone = sorted(old.keys() - new.keys())
         changed = sorted(n for n in new.keys() & old.keys() if new[n] != old[n])
         for name in (*gone, *changed):
-            await self._stop(name, forget=name in gone)
+            moved = name in new and new[name].network != old[name].network
+            await self._stop(name, forget=name in gone or moved)
         self.faults = {n: f for n, f in self.faults.items() if n not in new}
         added = sorted(new.keys() - old.keys())
         for name in (*added, *changed):
@@ -135,7 +137,8 @@ class UpstreamTable:
         backoff = Backoff()
         while True:
             try:
-                async with live.outbound.connect():
+                async with AsyncExitStack() as stack:
+                    await self._connect(live, stack)
                     while True:
                         live.complete = await self._list(live)
                         backoff.reset()
@@ -143,6 +146,15 @@ class UpstreamTable:
             except Exception as fault:  # noqa: BLE001 - one upstream's fault, whatever it is, must not reach the others
                 self._away(live, fault)
                 await self._wait(live, backoff.next())
+
+    async def _connect(self, live: LiveUpstream, stack: AsyncExitStack) -> None:
+        """In this task, which also leaves it again. Raises `ConnectFailed` where it does not end in time."""
+        seconds = self._needs.settings.timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await stack.enter_async_context(live.outbound.connect())
+        except TimeoutError as fault:
+            raise ConnectFailed(f"no connection within {seconds:g} seconds", delivered="no") from fault
 
     async def _list(self, live: LiveUpstream) -> bool:
         needs, upstream = self._needs, live.upstream
@@ -180,6 +192,7 @@ class UpstreamTable:
         if live.task:
             live.task.cancel()
             await asyncio.gather(live.task, return_exceptions=True)
+        live.attempt.set()  # whoever waits for it waits in vain
         if forget:
             await self._needs.registry.forget(live.upstream.network, name)
 
@@ -231,12 +244,13 @@ class UpstreamTable:
 
         Raises `Conflict` if the name is taken, `BadArguments` for settings that its adapter refuses.
         """
-        if upstream.name in self._live or upstream.name in self.faults:
-            raise Conflict(f"an upstream is called '{upstream.name}' already")
-        prepared = self.prepare(upstream)
-        if keep:
-            await self._needs.store.run(lambda c: _insert(c, upstream, self._needs.seal))
-        live = self._begin(upstream, prepared)
+        async with self._adding:
+            if upstream.name in self._live or upstream.name in self.faults:
+                raise Conflict(f"an upstream is called '{upstream.name}' already")
+            prepared = self.prepare(upstream)
+            if keep:
+                await self._needs.store.run(lambda c: _insert(c, upstream, self._needs.seal))
+            live = self._begin(upstream, prepared)
         await live.attempt.wait()
         return live
 
@@ -258,6 +272,9 @@ class UpstreamTable:
             return Report(False, fault.public)
         except TimeoutError:
             return Report(False, f"no answer within {self._needs.settings.timeout:g} seconds")
+        except Exception:
+            log.exception("an adapter failed at a check", upstream=upstream.name, network=upstream.network)
+            return Report(False, f"the adapter '{upstream.network}' failed at this check; the gateway's log says why")
 
     async def _stored(self) -> list[Upstream]:
         rows = await self._needs.store.run(lambda c: [dict(r) for r in c.execute(select(table)).mappings()])

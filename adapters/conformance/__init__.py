@@ -8,7 +8,12 @@ Every call goes through a real gateway (the fixture `box`). Checks of what the m
 check of its own looks that it is not claimed by halves.
 """
 
-from adapters.conformance.far_side import FarSide, NearSide, Outcome, Trial
-from adapters.conformance.suite import inbound_suite, suite
+import pytest
+
+# Before they are imported: a check that fails shows the values that it compared.
+pytest.register_assert_rewrite(*(f"adapters.conformance.{m}" for m in ("bench", "calls", "faults", "lists", "inbound")))
+
+from adapters.conformance.far_side import FarSide, NearSide, Outcome, Trial  # noqa: E402
+from adapters.conformance.suite import inbound_suite, suite  # noqa: E402
 
 __all__ = ["FarSide", "NearSide", "Outcome", "Trial", "inbound_suite", "suite"]

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ class Bench:
     box: Box
     far: FarSide
     manifest: Manifest
+    patience: float = 5.0
+    """Seconds that `until` waits."""
 
     def name(self, native: str) -> str:
         """The public name of a tool of the far side."""
@@ -63,11 +66,17 @@ class Bench:
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Waits, with a bound, for what another task brings about."""
-        for _ in range(500):
-            if holds():
-                return
+        end = time.monotonic() + self.patience
+        while not holds():
+            if time.monotonic() > end:
+                raise AssertionError(f"never happened: {what}")
             await asyncio.sleep(0.01)
-        raise AssertionError(f"never happened: {what}")
+
+    async def settled(self, tasks: int, files: int) -> None:
+        """No more tasks and open files than these, whoever's they are, and nobody at work."""
+        await self.until(lambda: not self.box.pending_tasks(), "the calls' tasks end")
+        await self.until(lambda: len(asyncio.all_tasks()) <= tasks, f"no more than {tasks} tasks are left")
+        await self.until(lambda: sockets() <= files, f"no more than {files} files and sockets are open")
 
     def other(self, name: str) -> Caller:
         return Caller(name, network=self.box.caller.network)

@@ -8,6 +8,9 @@ from adapters.conformance.bench import Bench, check, sockets
 from adapters.errors import BadArguments, Conflict, TimedOut, Unknown
 from adapters.spi import Call, Error, Part, Progress, Result
 
+POOL = 20
+"""Connections that an adapter may keep, each with a task: fewer than the calls that a check of leaks makes."""
+
 
 @check()
 async def unary(b: Bench) -> None:
@@ -202,9 +205,24 @@ async def nothing_leaks(b: Bench) -> None:
     """After many calls there are no more tasks and files than after a few."""
     for _ in range(5):
         await unary(b)
-    before = sockets()
+    tasks, files = len(asyncio.all_tasks()), sockets()
     await asyncio.gather(*(unary(b) for _ in range(20)))
     for _ in range(20):
         await unary(b)
-    await b.until(lambda: not b.box.pending_tasks(), "its tasks end")
-    assert sockets() <= before + 20, "connections are kept in a pool, and no more"
+    await b.settled(tasks + POOL, files + POOL)
+
+
+@check("cancel", "hang", "running")
+async def what_is_cut_short_leaves_nothing(b: Bench) -> None:
+    """After deadlines and hanging up nobody works, and no task or file is left."""
+    await unary(b)
+    tasks, files = len(asyncio.all_tasks()), sockets()
+    await asyncio.gather(*(b.fault(b.call(b.far.hang(), deadline=time.time() + 0.1)) for _ in range(POOL)))
+    await b.until(lambda: b.far.running() == 0, "the far side stops at the deadline")
+    calls = [asyncio.create_task(b.events(b.call(b.far.hang()))) for _ in range(POOL)]
+    await b.until(lambda: b.far.running() == POOL, "the calls arrive")
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await b.until(lambda: b.far.running() == 0, "the far side stops when the callers have gone")
+    await b.settled(tasks + POOL, files + POOL)

@@ -57,6 +57,10 @@ class FarSide:
         """Calls at which the far side breaks its protocol, each in another way."""
         raise NotImplementedError
 
+    def broken(self) -> tuple[Trial, ...]:
+        """Calls at which it breaks its protocol beyond doubt: no answer can be made of them."""
+        raise NotImplementedError
+
     def ask(self, live: bool) -> Trial:
         """A call that asks a form with the field `name`, and is answered with a text that has it; `live`: it waits."""
         raise NotImplementedError
@@ -85,6 +89,10 @@ class FarSide:
         """An agent leaves."""
         raise NotImplementedError
 
+    def alter(self, native: str, description: str) -> None:
+        """A tool of the agent is described anew, with this text."""
+        raise NotImplementedError
+
     def cut_list(self, after: int | None) -> None:
         """Lists break off after so many agents; None: no more."""
         raise NotImplementedError
@@ -99,6 +107,10 @@ class FarSide:
 
     def chain(self, call: str) -> str:
         """The hops that came with the call, as `adapters.hops` writes them."""
+        raise NotImplementedError
+
+    def relay(self, invoke: Invoke, tool: str, arguments: dict[str, Json]) -> Trial:
+        """A call at which it calls this public tool by `invoke`, on the chain that came to it, and hands on the end."""
         raise NotImplementedError
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from adapters import errors
 from adapters.conformance.bench import Bench, check
-from adapters.errors import Bug, Busy, Expired, Unreachable
+from adapters.errors import Broken, Bug, Busy, Expired, Unreachable
 from adapters.spi import Accepted, Answer, Error, Result
 
 KINDS = {k.code: k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.GatewayError)}
@@ -16,11 +16,11 @@ async def each_error_arrives_as_what_it_is(b: Bench) -> None:
     assert b.far.codes()
     for code in b.far.codes():
         error = await b.fault(b.call(b.far.fail(code)))
-        assert error.code == code
-        assert error.delivered == KINDS[code].usually
-        assert error.call_id
-        if isinstance(error, Busy):
-            assert error.retry_after
+        assert error.code == code, f"{code}: it arrived as {error.code}"
+        usually = KINDS[code].usually
+        assert error.delivered == usually, f"{code}: delivered is '{error.delivered}', not '{usually}'"
+        assert error.call_id, f"{code}: it does not name its call"
+        assert error.retry_after or not isinstance(error, Busy), f"{code}: it does not say when to come back"
 
 
 @check("fail", "codes")
@@ -48,6 +48,15 @@ async def garbage_is_an_answer_too(b: Bench) -> None:
         assert isinstance(event, Error | Result)
         good = b.far.say("still here")
         assert await b.text(b.call(good)) == good.text
+
+
+@check("broken")
+async def what_is_broken_is_no_answer(b: Bench) -> None:
+    """An error says so, and that the far side may have begun; nothing is made up."""
+    for trial in b.far.broken():
+        error = await b.fault(b.call(trial))
+        assert isinstance(error, Broken | Unreachable), f"{trial}: {error.code}"
+        assert error.delivered != "no", f"{trial}: it was delivered"
 
 
 @check("outage")
@@ -95,10 +104,14 @@ async def check_speaks_plainly(b: Bench) -> None:
     assert report.ok
     assert report.text
     b.far.outage(True)
-    report = await b.box.report(b.far.upstream)
-    assert not report.ok
-    assert "Traceback" not in report.text
-    assert report.text
+    try:
+        report = await b.box.outbound(b.far.upstream.name).check()
+    except Exception as fault:
+        raise AssertionError(f"`check` says what is wrong, and never raises: {fault!r}") from fault
+    for said in (report, await b.box.report(b.far.upstream)):
+        assert not said.ok
+        assert said.text
+        assert "Traceback" not in said.text
 
 
 @check("ask")

@@ -27,6 +27,18 @@ async def a_change_is_told(b: Bench) -> None:
     await b.until(lambda: b.box.catalog.revision > before, "the new agent is listed without being asked for")
 
 
+@check("add", "alter")
+async def a_description_that_changes_is_shown(b: Bench) -> None:
+    """At the next list, of an upstream that the operator trusts, under the same name."""
+    b.far.add("newcomer")
+    await b.box.refresh(b.far.upstream.name)
+    before = _names(b)
+    b.far.alter("newcomer", "Speaks Latin from today.")
+    await b.box.refresh(b.far.upstream.name)
+    assert any("Latin" in tool.description for tool in b.box.tools(b.far.upstream.name))
+    assert _names(b) == before
+
+
 @check("add", "remove")
 async def an_agent_that_leaves_is_withdrawn_after_two_lists(b: Bench) -> None:
     """One list may be wrong."""
@@ -101,6 +113,18 @@ async def a_loop_is_cut(b: Bench) -> None:
     error = await b.fault(b.call(b.far.say("x"), hops=(Hop("outer", tool.agent, tool.name),)))
     assert isinstance(error, LoopCut)
     assert tool.name in error.public
+
+
+@check("chain", "relay")
+async def a_chain_that_comes_back_is_cut(b: Bench) -> None:
+    """A far side that calls another tool is answered; one that calls itself through us is not."""
+    say = b.far.say("passed on")
+    relay = b.far.relay(b.box.invoke, b.name(say.tool), say.arguments)
+    assert await b.text(b.call(relay)) == say.text
+    name = b.name(relay.tool)
+    error = await b.fault(b.call(b.far.relay(b.box.invoke, name, relay.arguments)))
+    assert error.code == LoopCut.code
+    assert f"{name} -> {name}" in error.public
 
 
 @check()

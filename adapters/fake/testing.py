@@ -4,8 +4,9 @@ import itertools
 
 from adapters.conformance import FarSide, Trial
 from adapters.fake import translate
+from adapters.fake.outbound import RELAYS
 from adapters.fake.world import WORLDS, World, world
-from adapters.spi import Upstream
+from adapters.spi import Invoke, Json, Upstream
 
 _numbers = itertools.count()
 
@@ -23,6 +24,7 @@ class FakeFarSide(FarSide):
 
     async def close(self) -> None:
         WORLDS.pop(self._url)
+        RELAYS.pop(self._url, None)
 
     def say(self, text: str) -> Trial:
         return Trial("echo", {"text": text}, text)
@@ -43,7 +45,10 @@ class FakeFarSide(FarSide):
         return Trial("crash")
 
     def garbage(self) -> tuple[Trial, ...]:
-        return tuple(Trial("garbage", {"how": h}) for h in ("nothing", "not an event", "early close", "two results"))
+        return (*self.broken(), Trial("garbage", {"how": "two results"}))
+
+    def broken(self) -> tuple[Trial, ...]:
+        return tuple(Trial("garbage", {"how": h}) for h in ("nothing", "not an event", "early close"))
 
     def ask(self, live: bool) -> Trial:
         return Trial("wait" if live else "ask")
@@ -66,6 +71,9 @@ class FakeFarSide(FarSide):
     def remove(self, native: str) -> None:
         self.world.remove(native)
 
+    def alter(self, native: str, description: str) -> None:
+        self.world.alter(native, description)
+
     def cut_list(self, after: int | None) -> None:
         self.world.cut = after
 
@@ -77,3 +85,7 @@ class FakeFarSide(FarSide):
 
     def chain(self, call: str) -> str:
         return self.world.hops[call]
+
+    def relay(self, invoke: Invoke, tool: str, arguments: dict[str, Json]) -> Trial:
+        RELAYS[self._url] = invoke
+        return Trial("relay", {"tool": tool, "arguments": arguments})

@@ -123,7 +123,7 @@ def _catalogue(app: FastAPI, gateway: "Gateway") -> None:
         """The tools that this key may call; `q` finds by words, best first; `agent` takes those of one."""
         found = await gateway.catalog.search(q, who) if q else gateway.catalog.tools(who, agent or None)
         agents = gateway.registry.snapshot.agents
-        return [m.tool_out(t, agents[t.agent]) for t in found if not agent or t.agent == agent]
+        return [m.tool_out(t, agents[t.agent]) for t in found if t.agent in agents and agent in ("", t.agent)]
 
     @app.get("/v1/tools/{tool}", tags=["catalogue"])
     async def get_tool(tool: str, who: Anybody) -> m.ToolOut:

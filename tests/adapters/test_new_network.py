@@ -40,7 +40,7 @@ def copied(package: Path, target: Path) -> Path:
 def test_the_example_is_installed_passes_and_is_called(tmp_path: Path) -> None:
     package = copied(ROOT / "examples" / "new_network", tmp_path / "package")
     environment = install(package, tmp_path / "site")
-    passes(package, environment, 23)
+    passes(package, environment, 30)
     script = """
 import asyncio, subprocess, sys
 from doolittle_morse.testing import MorseFarSide

@@ -56,4 +56,7 @@ class MorseOutbound:
             writer.close()
         if not line.endswith(b"\n"):
             raise ConnectFailed(f"the line to '{self._name}' broke")
-        return line.decode().strip()
+        try:
+            return line.decode().strip()
+        except UnicodeDecodeError as fault:
+            raise Broken(f"'{self._name}' sent what is not text", detail=str(fault)) from fault

@@ -60,14 +60,14 @@ def encode(text: str) -> str:
 
 def decode(line: str) -> str:
     """Raises `ValueError` for what `encode` does not make."""
-    return "".join(
-        chr(int(sign[1:])) if sign.startswith("#") else LETTER[sign] if sign in LETTER else _bad(sign)
-        for sign in line.split()
-    )
+    return "".join(LETTER[sign] if sign in LETTER else _numbered(sign) for sign in line.split())
 
 
-def _bad(sign: str) -> str:
-    raise ValueError(f"no letter is '{sign[:20]}'")
+def _numbered(sign: str) -> str:
+    number = sign[1:]
+    if not (sign.startswith("#") and number.isdecimal() and len(number) <= 7):
+        raise ValueError(f"no letter is '{sign[:20]}'")
+    return chr(int(number))
 
 
 def agent(station: str, upstream: str) -> Agent:
