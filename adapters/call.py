@@ -97,11 +97,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A preview: `done` of `total` (unknown: None), and what is being done."""
+    """A preview: `done` of `total` (unknown: None), and what is being done. `raw` as in `Result`."""
 
     message: str = ""
     done: float | None = None
     total: float | None = None
+    raw: bytes | None = None
+    raw_format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,9 @@ class Caller:
     """The authenticated principal, by which `network` it came, and what it may do.
 
     `allow` are glob patterns over public tool names; `roles` are of "call", "admin", "register". `agent` is the slug of
-    the agent to which the credential belongs, if it does. What is allowed is the intersection along `on_behalf_of`.
+    the agent to which the credential belongs, if it does. With `views`, only their tools are seen and called.
+    `patience`: seconds after which a call of this caller's is answered with what there is so far; None: as the face
+    thinks fit, 0: never. What is allowed is the intersection along `on_behalf_of`.
     """
 
     id: str
@@ -173,6 +177,8 @@ class Caller:
     roles: frozenset[str] = frozenset({"call"})
     agent: str = ""
     on_behalf_of: "Caller | None" = None
+    views: tuple[str, ...] = ()
+    patience: float | None = None
 
     def chain(self) -> tuple["Caller", ...]:
         """This caller and all on whose behalf it acts."""
@@ -190,7 +196,9 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to an `Ask`: for each request's id its value. `state` is the adapter's own, given back by the core."""
+    """The answer to an `Ask`: for each request's id its value: the object that was filled in for a `Form`, true for a
+    `Visit`, the `CreateMessageResult` for a `Sampling`; None: declined; an id that is missing: nobody answered.
+    `state` is the adapter's own, given back by the core."""
 
     token: str
     values: Mapping[str, Json]
@@ -204,6 +212,8 @@ class Call:
     `deadline` is in seconds since the epoch; `trace` a W3C traceparent; `hops` the agents passed, outermost first;
     `parent` the id of the call that caused this one. `method` other than "tools/call" passes what only two ends
     of one network know, through the same policy and audit. `detached`: nobody waits; hanging up does not cancel.
+    `answers`: the kinds of `Request` that the caller can answer; others a far side that asks live is refused at once.
+    `meta`: what came beside the arguments, for a far side of the same network only.
     """
 
     id: str
@@ -219,6 +229,8 @@ class Call:
     parent: str | None = None
     answer: Answer | None = None
     detached: bool = False
+    answers: frozenset[str] = frozenset({"form", "visit", "sampling", "payment"})
+    meta: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
     @property
     def remaining(self) -> float | None:

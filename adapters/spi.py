@@ -44,7 +44,7 @@ from adapters.call import (
     Text,
     Visit,
 )
-from registry.model import Address, Agent, Json, Price, Tool
+from registry.model import Address, Agent, Json, Price, Tool, View
 
 if TYPE_CHECKING:
     import httpx2
@@ -52,60 +52,12 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = [
-    "ASGI",
-    "Accepted",
-    "Adapter",
-    "Address",
-    "Agent",
-    "Answer",
-    "Ask",
-    "Call",
-    "CallRecord",
-    "Caller",
-    "Calls",
-    "Catalog",
-    "Content",
-    "Command",
-    "Data",
-    "Door",
-    "Error",
-    "Event",
-    "Evidence",
-    "File",
-    "Finds",
-    "Form",
-    "Handle",
-    "Hop",
-    "Host",
-    "INLINE_LIMIT",
-    "Inbound",
-    "Invoke",
-    "Json",
-    "Keyring",
-    "LAST",
-    "MAX_DEPTH",
-    "MAX_DESCENDANTS",
-    "Manifest",
-    "Outbound",
-    "Part",
-    "Payment",
-    "Price",
-    "Progress",
-    "Receive",
-    "Report",
-    "Request",
-    "Result",
-    "Resumes",
-    "Route",
-    "Sampling",
-    "Scope",
-    "Send",
-    "State",
-    "Text",
-    "Tool",
-    "Upstream",
-    "Visit",
-]
+    "ASGI", "Accepted", "Adapter", "Address", "Agent", "Answer", "Ask", "Call", "CallRecord", "Caller", "Calls",
+    "Catalog", "Command", "Content", "Data", "Door", "Error", "Event", "Evidence", "File", "Finds", "Form", "Handle",
+    "Hop", "Host", "INLINE_LIMIT", "Inbound", "Invoke", "Json", "Keyring", "LAST", "MAX_DEPTH", "MAX_DESCENDANTS",
+    "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive", "Report", "Request", "Result",
+    "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Text", "Tool", "Upstream", "View", "Visit",
+]  # fmt: skip
 
 Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
 
@@ -232,6 +184,20 @@ class Catalog(Protocol):
         """The revision, each time it grew."""
         ...
 
+    @property
+    def seen(self) -> View:
+        """The view through which this catalogue looks; by itself it looks through one that shows all."""
+        ...
+
+    def view(self, name: str, caller: Caller) -> "Catalog":
+        """This catalogue through the view of that name: names are those that it shows. Raises `Unknown`, also for a
+        view that this key may not use."""
+        ...
+
+    def public(self, shown: str) -> str:
+        """The public name behind one that the view shows; what it does not know, unchanged."""
+        ...
+
 
 class Inbound(Protocol):
     """Let a network reach us."""
@@ -277,6 +243,10 @@ class Calls(Protocol):
 
     async def cancel(self, id: str, caller: Caller) -> CallRecord: ...
 
+    def detach(self, id: str, caller: Caller) -> CallRecord:
+        """From here on, hanging up leaves the call running."""
+        ...
+
 
 class Host(Protocol):
     """What the gateway gives to an adapter, one object for each upstream or face."""
@@ -311,6 +281,10 @@ class Host(Protocol):
         ...
 
     def state(self, namespace: str) -> State: ...
+    def patience(self, client: str, usual: float) -> float:
+        """Seconds that this client program waits for an answer, by the operator's word, else `usual`. 0: for ever."""
+        ...
+
     def changed(self, upstream: str) -> None:
         """The upstream's list of agents or tools changed: please refresh it soon."""
         ...
@@ -326,6 +300,24 @@ class Door(Protocol):
     @property
     def caller(self) -> Caller:
         """On whose behalf the command runs."""
+        ...
+
+    @property
+    def config(self) -> Path:
+        """The operator's file."""
+        ...
+
+    async def address(self) -> tuple[str, str]:
+        """URL and key of the faces. Without a running gateway, they are served on loopback until the command ends."""
+        ...
+
+    async def manage(self, method: str, path: str, document: Json = None) -> Json:
+        """Asks `/v1`, as its administrator. Raises the `GatewayError` that it answers."""
+        ...
+
+    async def configure(self, upstream: Upstream) -> Report:
+        """Writes an upstream to the operator's file, keeping its comments, and tries it; `secret` is written as it is
+        (best a reference, as "env:NAME"). Raises `Conflict` for a name that is taken."""
         ...
 
 

@@ -119,6 +119,7 @@ class Gateway:
         return OwnHost(
             name=name, http=self.egress.client(*urls), base_url=self.base_url, calls=self.calls, secrets=self.seal,
             keys=self.keys, store=self.store, on_change=lambda upstream: self.upstreams.changed(upstream),
+            clients=self.settings.patience.clients,
         )  # fmt: skip
 
     # -- faces ----------------------------------------------------------------------------------------------------

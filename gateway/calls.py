@@ -209,6 +209,11 @@ class CallTable:
             await asyncio.wait({running.task}, timeout=5)
         return running.record()
 
+    def detach(self, id: str, caller: Caller) -> CallRecord:
+        running = self.find(id, caller)
+        running.detached = True
+        return running.record()
+
     def running(self) -> list[Running]:
         return [r for r in self._calls.values() if r.ended is None]
 

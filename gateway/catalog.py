@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from adapters.errors import Unknown
-from adapters.spi import Agent, Caller, Tool
+from adapters.spi import Agent, Caller, Catalog, Tool, View
 from gateway import policy
 from registry.registry import Registry
 from registry.search import search
@@ -50,6 +50,16 @@ class CallerCatalog:
         names = await search(snapshot, query, 5 * limit)
         entries = [snapshot.find(name) for name in names if policy.may(caller, name)]
         return [e.tool for e in entries if e is not None and not e.agent.paused][:limit]
+
+    @property
+    def seen(self) -> View:
+        return View()
+
+    def view(self, name: str, caller: Caller) -> "Catalog":
+        raise Unknown(f"no view is called '{name[:40]}'")
+
+    def public(self, shown: str) -> str:
+        return shown
 
     async def changes(self) -> AsyncIterator[int]:
         async for revision in self._registry.changes():

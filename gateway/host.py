@@ -1,7 +1,8 @@
 """What the gateway gives to an adapter (`adapters.spi.Host`), and the adapter's durable map."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import httpx2
@@ -27,6 +28,7 @@ class OwnHost:
     keys: Keys
     store: Store
     on_change: Callable[[str], None]
+    clients: Mapping[str, float]
 
     @property
     def log(self) -> Any:
@@ -47,6 +49,9 @@ class OwnHost:
 
     def state(self, namespace: str) -> State:
         return StoredState(self.store, f"{self.name}\0{namespace}")
+
+    def patience(self, client: str, usual: float) -> float:
+        return next((seconds for glob, seconds in self.clients.items() if fnmatchcase(client, glob)), usual)
 
     def changed(self, upstream: str) -> None:
         self.on_change(upstream)

@@ -7,8 +7,8 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
@@ -133,3 +133,33 @@ def run_file(gateway: Gateway) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def beside(gateway: Gateway) -> AsyncIterator[str]:
+    """Serves the faces on a free port of loopback while the context is open, in a task of its own; the URL."""
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+
+    async def serve() -> None:  # in one task from first to last, as the scopes inside the faces demand
+        with bind("127.0.0.1", 0) as sock:
+            gateway.base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            async with gateway.faces() as app:
+                server = uvicorn.Server(_config(app, gateway.settings))
+                task = asyncio.create_task(server._serve([sock]), name="uvicorn")
+                while not server.started and not task.done():
+                    await asyncio.sleep(0.002)
+                ready.set_result(gateway.base_url)
+                await stop.wait()
+                server.should_exit = server.force_exit = True
+                await task
+
+    task = asyncio.create_task(serve(), name="served")
+    try:
+        await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        yield await ready
+    finally:
+        stop.set()
+        await task

@@ -66,6 +66,14 @@ class LimitSettings(Section):
         return said
 
 
+class PatienceSettings(Section):
+    """How long clients wait for an answer, by the name that they give themselves."""
+
+    clients: dict[str, float] = Field(
+        default_factory=dict[str, float], description="Seconds by client name (globs); 0: for ever."
+    )
+
+
 class RefreshSettings(Section):
     """How the catalogue is kept fresh."""
 
@@ -96,6 +104,7 @@ class Settings(Section):
     calls: CallSettings = CallSettings.model_construct()
     limits: LimitSettings = LimitSettings.model_construct()
     refresh: RefreshSettings = RefreshSettings.model_construct()
+    patience: PatienceSettings = PatienceSettings()
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict[str, UpstreamSettings])
 
     @property

@@ -104,39 +104,11 @@ class Box:
 
     async def serve(self) -> str:
         """On a free port of loopback, in this event loop; the base URL."""
-        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        stop = asyncio.Event()
-        task = asyncio.create_task(self._serve(ready, stop), name="served")
+        from gateway.serve import beside
 
-        async def end() -> None:
-            stop.set()
-            await task
-
-        self._stack.push_async_callback(end)
-        await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
+        url = await self._stack.enter_async_context(beside(self.gateway))
         self._standing |= asyncio.all_tasks()
-        return await ready
-
-    async def _serve(self, ready: "asyncio.Future[str]", stop: asyncio.Event) -> None:
-        """In one task from first to last, as the scopes inside the faces demand."""
-        import uvicorn
-
-        from gateway.serve import bind
-
-        with bind("127.0.0.1", 0) as sock:
-            url = self.gateway.base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            async with self.gateway.faces() as app:
-                plain: Any = app
-                server = uvicorn.Server(uvicorn.Config(plain, lifespan="off", log_config=None, ws="none"))
-                task = asyncio.create_task(server._serve([sock]), name="uvicorn")
-                while not server.started:
-                    await asyncio.sleep(0.002)
-                ready.set_result(url)
-                await stop.wait()
-                server.should_exit = server.force_exit = True
-                await task
+        return url
 
     async def key(self, name: str, allow: tuple[str, ...] = ("*",), roles: tuple[str, ...] = ("call",)) -> str:
         """A new key's secret."""

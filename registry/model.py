@@ -66,6 +66,25 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """A named filter over the tools, with renames.
+
+    `include`, `exclude`, `pinned` are globs over public names; `renames` gives a public name the one that is shown
+    (legal as a tool name). `search`: `find_tools`, `describe_tool` and `call_tool` stand for the list, and of the
+    list only what is pinned is shown. `patience` is for all calls by this view, as in `Caller`.
+    """
+
+    name: str = ""
+    description: str = ""
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    renames: Mapping[str, str] = field(default_factory=dict[str, str])
+    pinned: tuple[str, ...] = ()
+    search: bool = False
+    patience: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """Who is called. An upstream that has tools and no agents is itself the agent.
 

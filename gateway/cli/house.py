@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from adapters.errors import ConnectFailed, GatewayError
-from adapters.spi import Caller, Catalog, Invoke
+from adapters.spi import Caller, Catalog, Invoke, Json, Report, Upstream
 from gateway.cli import remote
 from gateway.settings import Settings, read
 
@@ -41,20 +41,38 @@ class Place:
         return self._settings
 
 
-class OwnDoor:
-    """The gateway of this process (`adapters.spi.Door`)."""
+class HouseDoor:
+    """`adapters.spi.Door` on a house."""
 
-    def __init__(self, gateway: Any, caller: Caller) -> None:
-        self.invoke: Invoke = gateway.invoke
-        self.catalog: Catalog = gateway.catalog
+    def __init__(self, house: "House", invoke: Invoke, catalog: Catalog, caller: Caller) -> None:
+        self.invoke = invoke
+        self.catalog = catalog
         self.caller = caller
+        self.config = house.place.config.absolute()
+        self.address = house.address
+        self._house = house
+
+    async def manage(self, method: str, path: str, document: Json = None) -> Json:
+        return await self._house.ask(method, path, json=document)
+
+    async def configure(self, upstream: Upstream) -> Report:
+        from gateway.cli import operator_file
+
+        said: dict[str, Any] = {"network": upstream.network}
+        said |= {"url": upstream.url} if upstream.url else {"command": list(upstream.command)}
+        said |= {"key": upstream.secret} if upstream.secret else {}
+        said |= {"trusted": False} if not upstream.trusted else {}
+        report = await operator_file.configure(
+            self._house, self._house.place, upstream.name, said | {**upstream.options}
+        )
+        return Report(report["ok"], report["text"], report["facts"])
 
 
 class House:
     """`http` manages, `door` calls. `running`: whether a server answers."""
 
     def __init__(self, place: Place, stack: AsyncExitStack) -> None:
-        self._place = place
+        self.place = place
         self._stack = stack
         self._client: httpx2.AsyncClient | None = None
         self._gateway: Any = None
@@ -75,22 +93,34 @@ class House:
             self._client = await self._stack.enter_async_context(client)
         return self._client
 
-    async def door(self) -> Any:
+    async def door(self) -> HouseDoor:
         """An `adapters.spi.Door`."""
         if self.running:
-            return remote.RemoteDoor(await self.http())
+            far = remote.RemoteDoor(await self.http())
+            await far.catalog.load()
+            return HouseDoor(self, far.invoke, far.catalog, far.caller)
         from gateway.keys import LOCAL
 
-        return OwnDoor(await self._own(), LOCAL)
+        gateway = await self._own()
+        return HouseDoor(self, gateway.invoke, gateway.catalog, LOCAL)
+
+    async def address(self) -> tuple[str, str]:
+        """As `adapters.spi.Door.address`."""
+        if not self.running:
+            from gateway.serve import beside
+
+            gateway = await self._own()
+            self._url = await self._stack.enter_async_context(beside(gateway))
+        return self._url, self._key
 
     async def _own(self) -> Any:
         if self._gateway is None:
             from gateway.app import Gateway
             from gateway.serve import locked
 
-            settings = self._place.settings
+            settings = self.place.settings
             self._stack.enter_context(locked(settings.data_dir))
-            gateway = Gateway(settings, config_file=self._place.config)
+            gateway = Gateway(settings, config_file=self.place.config)
             self._key = secrets.token_urlsafe(32)
             gateway.keys.admit_master(self._key)
             await self._stack.enter_async_context(gateway)

@@ -87,10 +87,6 @@ def _adapter_command(name: str, target: str, network: str) -> None:
             if found.fault:
                 raise ConfigFault(found.fault)
             function: Any = getattr(import_module(module), attribute)
-            door = await here.door()
-            load = getattr(door.catalog, "load", None)
-            if load is not None:
-                await load()
-            return int(await function(door, ctx.args))
+            return int(await function(await here.door(), ctx.args))
 
         raise typer.Exit(with_house(work, ctx.obj))

@@ -1,19 +1,17 @@
 """`serve`, `add`, `check`, `keys`, `approve`, `pause`."""
 
 import asyncio
-import os
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
-import tomlkit
 import typer
 
 from adapters.errors import BadArguments
+from gateway.cli import operator_file
 from gateway.cli.calling import Json, _with
 from gateway.cli.house import House, Place, columns
 from gateway.cli.show import document, line, table
-from gateway.settings import NAME, ConfigFault, UpstreamSettings, read, upstream
+from gateway.settings import read
 
 
 def serve(app: typer.Typer, with_house: Any) -> None:
@@ -66,72 +64,12 @@ def add(app: typer.Typer, with_house: Any) -> None:
             said |= {"url": words[0]} if len(words) == 1 and "://" in words[0] else {"command": words}
             said |= {"key": key} if key else {}
             said |= {"trusted": False} if untrusted else {}
-            said |= dict(_option(o) for o in option or [])
-            path: Path = ctx.obj.config
-            before = path.read_text() if path.exists() else None
-            _write(path, name, said)
-            ctx.obj.changed()
-            try:
-                read(path)
-                upstream(name, UpstreamSettings.model_validate(said), path.parent)
-                report = await _after_add(here, name)
-            except BaseException:
-                _restore(path, before)
-                raise
+            said |= dict(operator_file.option(o) for o in option or [])
+            report = await operator_file.configure(here, ctx.obj, name, said)
             _say_report(name, report, ctx.obj)
             return 0 if report["ok"] else 1
 
         raise typer.Exit(with_house(work, ctx.obj))
-
-
-async def _after_add(here: House, name: str) -> dict[str, Any]:
-    """Reloads the running server, or starts one in this process, and tries the new upstream."""
-    if here.running:
-        await here.ask("POST", "/v1/reload", json={})
-    upstreams = {u["name"]: u for u in await here.ask("GET", "/v1/upstreams")}
-    if name not in upstreams:
-        faults = await here.ask("GET", "/v1/faults")
-        raise ConfigFault(faults.get(name, f"'{name}' cannot be used; run: doolittle doctor"))
-    return dict(await here.ask("POST", f"/v1/upstreams/{name}/check", json={}))
-
-
-def _option(word: str) -> tuple[str, Any]:
-    name, equals, value = word.partition("=")
-    if not equals:
-        raise BadArguments(f"--option '{word}' is not of the form key=value")
-    try:
-        return name, tomlkit.parse(f"x = {value}")["x"].unwrap()
-    except Exception:  # noqa: BLE001 - what is not a TOML value is a text
-        return name, value
-
-
-def _write(path: Path, name: str, said: dict[str, Any]) -> None:
-    """Raises `ConfigFault` for a name that is taken, or is none."""
-    if not NAME.match(name) or len(name) > 24:
-        raise ConfigFault(f"upstream names are like 'my-agent', at most 24 characters; not '{name}'")
-    whole = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
-    upstreams = whole.setdefault("upstreams", tomlkit.table(True))
-    if name in upstreams:
-        raise ConfigFault(f"{path} has an upstream '{name}' already; change it there, or take another name")
-    entry = tomlkit.table()
-    for key, value in said.items():
-        entry[key] = value
-    upstreams[name] = entry
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(tomlkit.dumps(whole))
-    if "key" in said and path.exists():
-        fresh.chmod(path.stat().st_mode)
-    elif "key" in said:
-        fresh.chmod(0o600)
-    os.replace(fresh, path)
-
-
-def _restore(path: Path, before: str | None) -> None:
-    if before is None:
-        path.unlink(missing_ok=True)
-    else:
-        path.write_text(before)
 
 
 def check(app: typer.Typer, with_house: Any) -> None:

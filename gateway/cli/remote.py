@@ -33,6 +33,7 @@ from adapters.spi import (
     Sampling,
     Text,
     Tool,
+    View,
     Visit,
 )  # fmt: skip
 from registry.model import Address, schema
@@ -111,6 +112,16 @@ class RemoteCatalog:
 
     async def changes(self) -> AsyncIterator[int]:
         yield self.revision
+
+    @property
+    def seen(self) -> View:
+        return View()
+
+    def view(self, name: str, caller: Caller) -> "RemoteCatalog":
+        raise Unknown(f"no view is called '{name[:40]}' here: this catalogue shows all")
+
+    def public(self, shown: str) -> str:
+        return shown
 
 
 def _tool(said: dict[str, Any]) -> Tool:
