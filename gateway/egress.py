@@ -19,7 +19,37 @@ from adapters.errors import Denied
 LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=128, keepalive_expiry=60)
 
 
-class GuardedBackend(AnyIOBackend):
+class OpenBackend(AnyIOBackend):
+    """Connects in a task of its own: whoever is cancelled just as the connection stands would leave it open."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """As httpcore2's."""
+        connecting = asyncio.ensure_future(super().connect_tcp(host, port, timeout, local_address, socket_options))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_close_late)
+            raise
+
+
+def _close_late(connecting: "asyncio.Future[httpcore2.AsyncNetworkStream]") -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        closing = asyncio.ensure_future(connecting.result().aclose())
+        _CLOSING.add(closing)
+        closing.add_done_callback(_CLOSING.discard)
+
+
+_CLOSING: set[Any] = set()
+
+
+class GuardedBackend(OpenBackend):
     """Connects to public addresses only. Raises `Denied` for all others, before a packet is sent."""
 
     async def connect_tcp(
@@ -76,7 +106,7 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 class _Pool(httpx2.AsyncHTTPTransport):
     """httpx2's transport over a pool with a network backend of our own, which its constructor does not offer."""
 
-    def __init__(self, context: Any, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
+    def __init__(self, context: Any, backend: httpcore2.AsyncNetworkBackend) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
             max_connections=LIMITS.max_connections,
@@ -109,7 +139,7 @@ class Egress:
 
     def __init__(self) -> None:
         context = httpx2.create_ssl_context()
-        self.configured = _Pool(context)
+        self.configured = _Pool(context, OpenBackend())
         self.guarded = _Pool(context, GuardedBackend())
 
     def client(self, *urls: str) -> httpx2.AsyncClient:

@@ -1,27 +1,34 @@
-"""MCP: the registry's tools over streamable HTTP and stdio, to clients of both protocol eras."""
+"""MCP: servers as upstreams, and the registry's tools for clients; both protocol eras, over HTTP and stdio."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Literal
 
-from adapters.errors import BadArguments
+from pydantic import BaseModel, ConfigDict, Field
+
 from adapters.spi import Host, Inbound, Outbound, Upstream
 
 
 class Options(BaseModel):
-    """No upstreams yet, and so no options."""
+    """Of one MCP server. Values of `env` and `headers` may be references ("env:NAME"), as keys may."""
 
     model_config = ConfigDict(extra="forbid")
+    env: dict[str, str] = Field(default_factory=dict)
+    cwd: str = ""
+    headers: dict[str, str] = Field(default_factory=dict)
+    era: Literal["auto", "handshake", "modern"] = "auto"
 
 
 class Mcp:
     options = Options
 
     def outbound(self, upstream: Upstream, host: Host) -> Outbound:
-        raise BadArguments(f"upstreams of the network '{upstream.network}' are not supported yet")
+        from adapters.mcp.outbound import McpOutbound
+
+        return McpOutbound(upstream, host, Options.model_validate(dict(upstream.options)))
 
     def inbound(self, host: Host) -> Inbound:
         from adapters.mcp.inbound import McpInbound
 
-        return McpInbound()
+        return McpInbound(host)
 
 
 ADAPTER = Mcp()

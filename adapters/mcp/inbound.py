@@ -10,7 +10,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, Streamable
 from mcp.server.transport_security import TransportSecuritySettings
 
 from adapters.mcp.server import ToolServer
-from adapters.spi import Caller, Catalog, Invoke, Receive, Route, Scope, Send
+from adapters.spi import Caller, Catalog, Host, Invoke, Receive, Route, Scope, Send
 
 PATHS = ("/mcp", "/mcp/all", "/mcp/agents/{agent}")
 IDLE = 1800.0
@@ -19,6 +19,9 @@ SESSIONS = 2000
 
 class McpInbound:
     """The face of MCP. Host and Origin were checked at the border, so the SDK's own guard is off."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     @asynccontextmanager
     async def serve(self, invoke: Invoke, catalog: Catalog) -> AsyncIterator[Sequence[Route]]:

@@ -16,6 +16,10 @@ HOPS = "doolittle/hops"
 CONVERSATION = "doolittle/conversation"
 ERROR = "doolittle/error"
 CALL = "doolittle/call"
+RESULT_FORMAT = "mcp tools/call"
+"""Of a raw result: `CallToolResult` without what is of one era only."""
+ERROR_FORMAT = "mcp error"
+LOG_FORMAT = "mcp notifications/message"
 MESSAGE = 500
 """Characters of one progress message."""
 

@@ -1,0 +1,277 @@
+"""An MCP server as we hold it: its era negotiated, one session shared by all calls, renewed once when it is lost."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
+from importlib.metadata import version as version_of
+from typing import Any, Literal
+
+from adapters.errors import Broken, ConnectFailed, GatewayError, Refused
+from adapters.mcp.rpc import (
+    CAPABILITIES_KEY,
+    CLIENT_KEY,
+    HANDSHAKE,
+    METHOD_NOT_FOUND,
+    MODERN,
+    UNSUPPORTED_VERSION,
+    VERSION_KEY,
+    Link,
+    Message,
+    NotDelivered,
+    RpcFault,
+    is_request,
+    is_response,
+    refusal,
+    reply,
+    result,
+)  # fmt: skip
+
+CLIENT = {"name": "doolittle", "title": "Doolittle", "version": version_of("doolittle")}
+ALL = {"elicitation": {"form": {}, "url": {}}, "sampling": {}}
+"""Declared to a server of the handshake era, once for all callers; one that cannot answer is refused in its place."""
+PROBE = 5.0
+"""Seconds for `server/discover`: a server of the handshake era may not answer it at all."""
+ANSWER = 60.0
+"""Seconds for the requests that open and list."""
+PAGES = 100
+WAITING = 1000
+"""Messages that may wait for one call; a flood beyond is dropped."""
+Era = Literal["auto", "handshake", "modern"]
+
+
+class Far:
+    """The server behind a link. `changed` is called when its lists change."""
+
+    def __init__(self, name: str, link: Link, era: Era, changed: Callable[[], None]) -> None:
+        self.name = name
+        self.link = link
+        self._era: Era = era
+        self._changed = changed
+        self._ids = itertools.count(1)
+        self._generation = 0
+        self._renewing = asyncio.Lock()
+        self._listening: asyncio.Task[None] | None = None
+        self._asides: set[asyncio.Task[None]] = set()
+        self._calls: dict[int, asyncio.Queue[Message]] = {}
+        self.capabilities: Message = {}
+        self.info: Message = {}
+        self.instructions = ""
+        link.unasked = self._unasked
+
+    @property
+    def modern(self) -> bool:
+        return self.link.version == MODERN
+
+    # -- opening --------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connects and negotiates. Raises errors of the contract."""
+        await self.link.open()
+        try:
+            if self._era == "handshake" or not await self._discover():
+                await self._initialize()
+        except (NotDelivered, TimeoutError) as fault:
+            raise ConnectFailed(f"'{self.name}' does not answer the first request", detail=repr(fault)) from fault
+        except RpcFault as fault:
+            raise Refused(f"'{self.name}' refused the connection: {fault}"[:300], detail=repr(fault.error)) from fault
+        self._generation += 1
+        self.link.begin()
+        if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
+            self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
+
+    async def _discover(self) -> bool:
+        """Whether the server is of the modern era; all but that, and an outage, says that it is of the other."""
+        try:
+            found = await self._ask("server/discover", self._modern_params({}, {}), PROBE)
+        except (RpcFault, TimeoutError, NotDelivered, Broken) as fault:
+            if self._era == "modern":
+                raise
+            supported = fault.error.get("data", {}) if isinstance(fault, RpcFault) else {}
+            if isinstance(fault, RpcFault) and fault.code == UNSUPPORTED_VERSION and isinstance(supported, dict):
+                offered = supported.get("supported") or []
+                if not any(v in HANDSHAKE for v in offered):
+                    raise Refused(f"'{self.name}' speaks {offered}, and we do not") from fault
+            return False
+        if MODERN not in (found.get("supportedVersions") or ()):
+            return False
+        self.link.version = MODERN
+        self._learn(found, found.get("_meta", {}).get("io.modelcontextprotocol/serverInfo", {}))
+        return True
+
+    async def _initialize(self) -> None:
+        params = {"protocolVersion": HANDSHAKE[0], "capabilities": ALL, "clientInfo": CLIENT}
+        found = await self._ask("initialize", params, ANSWER)
+        version = found.get("protocolVersion")
+        if version not in HANDSHAKE:
+            raise Refused(f"'{self.name}' speaks {str(version)[:40]!r}, and we do not")
+        self.link.version = version
+        self._learn(found, found.get("serverInfo", {}))
+        await self.link.tell({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def _learn(self, found: Message, info: Any) -> None:
+        offered = found.get("capabilities")
+        self.capabilities = offered if isinstance(offered, dict) else {}
+        self.info = info if isinstance(info, dict) else {}
+        self.instructions = str(found.get("instructions") or "")
+
+    def _tells(self, kind: str) -> bool:
+        said = self.capabilities.get(kind)
+        return isinstance(said, dict) and said.get("listChanged") is True
+
+    async def close(self) -> None:
+        tasks = [*self._asides, *([self._listening] if self._listening else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._listening = None
+        await self.link.close()
+
+    async def _renew(self, generation: int) -> None:
+        """Opens again, once for all who lost the same session. Raises errors of the contract."""
+        async with self._renewing:
+            if self._generation == generation:
+                await self.close()
+                await self.open()
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    async def exchange(
+        self, method: str, params: Message, capabilities: Message, headers: Mapping[str, str]
+    ) -> AsyncGenerator[Message, None]:
+        """A request's messages, its response last. Closed before that, the server is told. `headers`: for HTTP and
+        the modern era only. Raises errors of the contract."""
+        for attempt in (0, 1):
+            generation = self._generation
+            id, ended = next(self._ids), False
+            said = self._modern_params(params, capabilities) if self.modern else dict(params)
+            if "_meta" in params:
+                said["_meta"] = {**said["_meta"], "progressToken": id}
+            message: Message = {"jsonrpc": "2.0", "id": id, "method": method, "params": said}
+            if self.modern and headers:
+                message["headers"] = headers
+            source = self.link.request(message)
+            if not self.modern and "_meta" in params:
+                source = self._with_asides(id, source)
+            try:
+                async for found in source:
+                    ended = is_response(found)
+                    yield found
+                return
+            except NotDelivered as fault:
+                ended = True
+                if attempt:
+                    raise ConnectFailed(f"'{self.name}' was lost twice", detail=repr(fault), delivered="no") from fault
+            finally:
+                await source.aclose()
+                if not ended:
+                    self._cancelled(id)
+            await self._renew(generation)
+
+    async def _with_asides(self, id: int, source: AsyncGenerator[Message, None]) -> AsyncGenerator[Message, None]:
+        """What comes on the request's own stream, and what the server asks beside it while this call alone runs:
+        in the handshake era a question need not say to which call it belongs."""
+        aside = self._calls[id] = asyncio.Queue()
+        step: asyncio.Future[Message] = asyncio.ensure_future(anext(source))
+        asked: asyncio.Future[Message] = asyncio.ensure_future(aside.get())
+        try:
+            while True:
+                await asyncio.wait({step, asked}, return_when=asyncio.FIRST_COMPLETED)
+                if asked.done():
+                    yield asked.result()
+                    asked = asyncio.ensure_future(aside.get())
+                if step.done():
+                    found = step.result()
+                    yield found
+                    if is_response(found):
+                        return
+                    step = asyncio.ensure_future(anext(source))
+        finally:
+            del self._calls[id]
+            for task in (step, asked):
+                task.cancel()
+            await asyncio.gather(step, asked, return_exceptions=True)
+            await source.aclose()
+
+    def _modern_params(self, params: Message, capabilities: Message) -> Message:
+        meta = {**params.get("_meta", {}), VERSION_KEY: MODERN, CAPABILITIES_KEY: capabilities, CLIENT_KEY: CLIENT}
+        return {**params, "_meta": meta}
+
+    def _cancelled(self, id: Any) -> None:
+        """Over HTTP of the modern era the closed stream says it already."""
+        if not (self.modern and self.link.hangs_up):
+            params = {"requestId": id, "reason": "the caller does not wait any more"}
+            self._aside({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+    def _aside(self, message: Message) -> None:
+        task = asyncio.create_task(self.link.tell(message), name=f"mcp tell {self.name}")
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def _ask(self, method: str, params: Message, seconds: float) -> Message:
+        """A result, while the session is being opened. Raises `RpcFault`, `NotDelivered`, `TimeoutError`."""
+        message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+        async with asyncio.timeout(seconds), aclosing(self.link.request(message)) as source:
+            async for found in source:
+                if is_response(found):
+                    return result(found, self.name)
+                self._unasked(found)
+        raise Broken(f"'{self.name}' did not answer {method}")
+
+    async def ask(self, method: str, params: Message) -> Message:
+        """A result. Raises `RpcFault`, and errors of the contract."""
+        async with asyncio.timeout(ANSWER), aclosing(self.exchange(method, params, {}, {})) as source:
+            async for found in source:
+                if is_response(found):
+                    return result(found, self.name)
+                self._unasked(found)
+        raise Broken(f"'{self.name}' did not answer {method}")
+
+    async def pages(self, method: str, key: str) -> AsyncGenerator[Any, None]:
+        """All members of a list, page by page. Raises as `ask`, and `Broken` for lists without end."""
+        cursor: Any = None
+        seen: set[str] = set()
+        for _ in range(PAGES):
+            found = await self.ask(method, {"cursor": cursor} if cursor else {})
+            members = found.get(key)
+            for member in members if isinstance(members, list) else ():
+                yield member
+            cursor = found.get("nextCursor")
+            if not isinstance(cursor, str) or not cursor:
+                return
+            if cursor in seen:
+                break
+            seen.add(cursor)
+        raise Broken(f"'{self.name}' pages its list in a circle, or without end")
+
+    # -- what it says of itself -----------------------------------------------------------------------------------
+
+    def _unasked(self, message: Message) -> None:
+        """Questions and log lines are of the call that runs, if it is the only one."""
+        method = str(message.get("method", ""))
+        if is_request(message) and method == "ping":
+            self._aside(reply(message["id"], {}))
+        elif method.endswith("/list_changed"):
+            self._changed()
+        elif len(self._calls) == 1 and (is_request(message) or method == "notifications/message"):
+            queue = next(iter(self._calls.values()))
+            if queue.qsize() < WAITING:
+                queue.put_nowait(message)
+        elif is_request(message):
+            text = f"{len(self._calls)} calls run on this connection: it cannot be told which of them asks"
+            self._aside(refusal(message["id"], METHOD_NOT_FOUND, text))
+
+    async def _listen(self) -> None:
+        """`subscriptions/listen`, the stream of changes in the modern era."""
+        wanted = {f"{kind}ListChanged": True for kind in ("tools", "prompts", "resources") if self._tells(kind)}
+        while True:
+            with suppress(GatewayError, RpcFault):
+                params = {"notifications": wanted}
+                async with aclosing(self.exchange("subscriptions/listen", params, {}, {})) as source:
+                    async for found in source:
+                        if is_response(found):
+                            result(found, self.name)
+                        else:
+                            self._unasked(found)
+            await asyncio.sleep(5)
+            self._changed()
