@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx2
 
-from adapters.errors import ConnectFailed, GatewayError
+from adapters.errors import BadArguments, ConnectFailed, GatewayError
 from adapters.spi import Caller, Catalog, Invoke, Json, Report, Upstream
 from gateway.cli import remote
-from gateway.settings import Settings, read
+from gateway.settings import ConfigFault, Settings, read
 
 SETTLE = 15.0
 """Seconds for which a gateway in this process waits for its upstreams."""
@@ -40,6 +40,17 @@ class Place:
             self._settings = read(self.config)
         return self._settings
 
+    @property
+    def reached_at(self) -> str:
+        """Where clients on this machine reach the gateway when it serves; blank for a port that is not fixed."""
+        if self.url:
+            return self.url.rstrip("/")
+        said = self.settings.server
+        if said.base_url or not said.port:
+            return said.base_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(said.host, said.host)  # noqa: S104 - compared with
+        return f"http://{f'[{host}]' if ':' in host else host}:{said.port}"
+
 
 class HouseDoor:
     """`adapters.spi.Door` on a house."""
@@ -49,6 +60,8 @@ class HouseDoor:
         self.catalog = catalog
         self.caller = caller
         self.config = house.place.config.absolute()
+        self.url = house.place.reached_at
+        self.words = ("--url", house.place.url) if house.place.url else ("--config", str(self.config))
         self.address = house.address
         self._house = house
 
@@ -62,9 +75,11 @@ class HouseDoor:
         said |= {"url": upstream.url} if upstream.url else {"command": list(upstream.command)}
         said |= {"key": upstream.secret} if upstream.secret else {}
         said |= {"trusted": False} if not upstream.trusted else {}
-        report = await operator_file.configure(
-            self._house, self._house.place, upstream.name, said | {**upstream.options}
-        )
+        try:
+            said |= upstream.options
+            report = await operator_file.configure(self._house, self._house.place, upstream.name, said)
+        except ConfigFault as fault:
+            raise BadArguments(str(fault)) from fault
         return Report(report["ok"], report["text"], report["facts"])
 
 
@@ -97,7 +112,10 @@ class House:
         """An `adapters.spi.Door`."""
         if self.running:
             far = remote.RemoteDoor(await self.http())
-            await far.catalog.load()
+            try:
+                await far.catalog.load()
+            except httpx2.TransportError as fault:
+                raise ConnectFailed(f"the gateway at {self._url} does not answer: {fault}") from fault
             return HouseDoor(self, far.invoke, far.catalog, far.caller)
         from gateway.keys import LOCAL
 
@@ -111,7 +129,7 @@ class House:
 
             gateway = await self._own()
             self._url = await self._stack.enter_async_context(beside(gateway))
-        return self._url, self._key
+        return self._url, self.place.key or self._key
 
     async def _own(self) -> Any:
         if self._gateway is None:
