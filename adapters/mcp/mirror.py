@@ -54,7 +54,7 @@ class Mirror:
         for path, token in self._marks.get(name, {}).items() if method == "tools/call" else ():
             value = _scalar(_at(params.get("arguments"), path))
             if value is not None:
-                said[f"mcp-param-{token}"] = encoded(value)
+                said[f"mcp-param-{token.lower()}"] = encoded(value)
         return said
 
 

@@ -65,8 +65,8 @@ async def until(holds: Any) -> None:
 async def test_all_that_a_client_does(box: Box, far: World, bridge: Bridge, mode: str, version: str) -> None:
     seen: list[tuple[float, str | None]] = []
 
-    async def on_progress(done: float, _total: float | None, message: str | None) -> None:
-        seen.append((done, message))
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        seen.append((progress, message))
 
     async with bridge.client(await box.serve(), mode) as client:
         assert client.protocol_version == version
@@ -148,7 +148,7 @@ async def test_the_gateway_away(bridge: Bridge, box: Box, far: World) -> None:
         await client.list_tools()
         await box.close()
         for _ in range(2):
-            with pytest.raises(MCPError, match="does not answer; start it with: doolittle serve|broke"):
+            with pytest.raises(MCPError, match=r"does not answer|broke"):
                 await client.call_tool("all__echo", {"text": "x"})
         with pytest.raises(MCPError, match="start it with: doolittle serve"):
             await client.call_tool("all__echo", {"text": "x"})
