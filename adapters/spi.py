@@ -309,7 +309,7 @@ class Door(Protocol):
 
     @property
     def url(self) -> str:
-        """Where clients on this machine reach the gateway when it serves, by the settings; blank if nobody can say."""
+        """Where clients on this machine reach the gateway when it serves; blank if nobody can say."""
         ...
 
     @property

@@ -40,17 +40,6 @@ class Place:
             self._settings = read(self.config)
         return self._settings
 
-    @property
-    def reached_at(self) -> str:
-        """Where clients on this machine reach the gateway when it serves; blank for a port that is not fixed."""
-        if self.url:
-            return self.url.rstrip("/")
-        said = self.settings.server
-        if said.base_url or not said.port:
-            return said.base_url.rstrip("/")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(said.host, said.host)  # noqa: S104 - compared with
-        return f"http://{f'[{host}]' if ':' in host else host}:{said.port}"
-
 
 class HouseDoor:
     """`adapters.spi.Door` on a house."""
@@ -60,7 +49,7 @@ class HouseDoor:
         self.catalog = catalog
         self.caller = caller
         self.config = house.place.config.absolute()
-        self.url = house.place.reached_at
+        self.url = house.reached_at
         self.words = ("--url", house.place.url) if house.place.url else ("--config", str(self.config))
         self.address = house.address
         self._house = house
@@ -93,6 +82,17 @@ class House:
         self._gateway: Any = None
         self._url, self._key = find(place)
         self.running = bool(self._url)
+
+    @property
+    def reached_at(self) -> str:
+        """Where clients on this machine reach the gateway when it serves; blank for a port that is not fixed."""
+        if self.running:
+            return self._url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        said = self.place.settings.server
+        if said.base_url or not said.port:
+            return said.base_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(said.host, said.host)  # noqa: S104 - compared with
+        return f"http://{f'[{host}]' if ':' in host else host}:{said.port}"
 
     async def http(self) -> httpx2.AsyncClient:
         if self._client is None:
