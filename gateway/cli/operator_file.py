@@ -27,8 +27,8 @@ async def configure(here: House, place: Place, name: str, said: dict[str, Any]) 
 
 
 async def _try(here: House, name: str) -> dict[str, Any]:
-    """Reloads the running server, or starts one in this process, and tries the new upstream."""
-    if here.running:
+    """Reloads the gateway that runs, or starts one in this process, and tries the new upstream."""
+    if here.opened:
         await here.ask("POST", "/v1/reload", json={})
     upstreams = {u["name"]: u for u in await here.ask("GET", "/v1/upstreams")}
     if name not in upstreams:
