@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from adapters.errors import BadArguments, Conflict, Denied, GatewayError, Unknown
 from adapters.mcp import bundle, words
 from adapters.mcp.clients import programs
-from adapters.mcp.clients.ledger import Ledger
+from adapters.mcp.clients.ledger import Ledger, Written
 from adapters.mcp.clients.platform import Platform
 from adapters.mcp.clients.programs import PROGRAMS, Entry, Program, Target
 from adapters.mcp.clients.settings import SettingsFile
@@ -79,6 +79,7 @@ class Connection:
         self._file = SettingsFile(self._program.file(platform, said.project))
         self._where = (*self._program.table, said.name)
         self._ledger = Ledger(platform)
+        self._place = self._file.path, said.name
 
     @property
     def _old(self) -> Entry:
@@ -86,7 +87,7 @@ class Connection:
         found = self._file.get(*self._where)
         if found is None:
             return {}
-        if not programs.ours(found, self._door.url) and not self._ledger.knows(self._file.path, self._said.name):
+        if not programs.ours(found, self._door.url) and not self._ledger.wrote(*self._place, found):
             raise Conflict(
                 f"{self._file.path} has a server '{self._said.name}' that is not this gateway; "
                 "take another name with --name"
@@ -97,14 +98,13 @@ class Connection:
         """`connect`."""
         old = self._old
         key, made = await self._key(programs.key_of(old))
-        target = _target(self._door, self._said, self._platform, key)
-        entry = programs.merged(old, self._program.entry(target, self._said.stdio))
         backup = None
         try:
+            target = _target(self._door, self._said, self._platform, key)
+            entry = programs.merged(old, self._program.entry(target, self._said.stdio))
             if entry != old:
                 backup = self._file.put(self._where, entry, secret=bool(key))
-            if entry != old or made:
-                self._note(made)
+                await self._note(entry, made)
         except BaseException:
             if made:
                 await self._door.manage("DELETE", f"/v1/keys/{made}")
@@ -112,10 +112,13 @@ class Connection:
         self._tell(entry, {"changed": entry != old, "backup": str(backup) if backup else None, "key": made or None})
         return 0
 
-    def _note(self, made: str) -> None:
-        if not self._said.key:
-            made = made or self._ledger.key(self._file.path, self._said.name)
-        self._ledger.note(self._file.path, self._said.name, made)
+    async def _note(self, entry: Entry, made: str) -> None:
+        """Remembers what was written. A key of ours that another has replaced ends."""
+        before = self._id
+        id = "" if self._said.key else made or before
+        self._ledger.note(*self._place, Written(programs.leads(entry), id))
+        if before and before != id:
+            await self._revoke(before)
 
     async def _key(self, standing: str) -> tuple[str, str]:
         """The key for the entry, and its id if it was made now. A gateway without keys wants none."""
@@ -134,9 +137,13 @@ class Connection:
 
     def _stands(self, known: Any) -> bool:
         """Whether the key in the entry is good: one of ours that lives, or one that the user gave."""
-        if not self._ledger.knows(self._file.path, self._said.name):
-            return False
-        return self._ledger.key(self._file.path, self._said.name) in {"", *_live(known)}
+        return self._ledger.find(*self._place) is not None and self._id in {"", *_live(known)}
+
+    @property
+    def _id(self) -> str:
+        """Of the key that was made for the entry; blank if none was."""
+        found = self._ledger.find(*self._place)
+        return found.key if found else ""
 
     def _tell(self, entry: Entry, facts: dict[str, Any]) -> None:
         link = "" if programs.key_of(entry) else self._program.link(self._said.name, entry)
@@ -163,11 +170,11 @@ class Connection:
     async def end(self) -> int:
         """`disconnect`."""
         there = bool(self._old)
-        id = self._ledger.key(self._file.path, self._said.name)
+        id = self._id
         if there:
             self._file.remove(self._where)
         revoked = bool(id) and await self._revoke(id)
-        self._ledger.forget(self._file.path, self._said.name)
+        self._ledger.forget(*self._place)
         about = {"client": self._program.name, "name": self._said.name, "file": str(self._file.path)}
         if self._said.json:
             words.document({**about, "changed": there, "key": id if revoked else None})
@@ -253,7 +260,7 @@ def _row(door: Door, program: Program, platform: Platform, project: bool) -> dic
     ours = [
         name
         for name, entry in (servers if isinstance(servers, dict) else {}).items()
-        if programs.ours(entry, door.url) or ledger.knows(path, name)
+        if programs.ours(entry, door.url) or ledger.wrote(path, name, entry)
     ]
     return {**row, "connected": bool(ours), "servers": ours, "fault": ""}
 

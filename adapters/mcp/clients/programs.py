@@ -135,6 +135,11 @@ def key_of(entry: Mapping[str, Any]) -> str:
     return said.removeprefix("Bearer ") if isinstance(said, str) else ""
 
 
+def leads(entry: Mapping[str, Any]) -> str:
+    """Where an entry leads: its URL, or its command."""
+    return str(entry.get("url") or entry.get("serverUrl") or entry.get("command") or "")
+
+
 def ours(entry: Any, url: str) -> bool:
     """Whether the entry leads to a gateway of ours: by its command, or by the URL of this one."""
     if not isinstance(entry, dict):
@@ -142,8 +147,7 @@ def ours(entry: Any, url: str) -> bool:
     args, command = entry.get("args"), entry.get("command")
     if isinstance(command, str) and isinstance(args, list):
         return "mcp-stdio" in args and Path(command.replace("\\", "/")).stem == "doolittle"
-    said = entry.get("url") or entry.get("serverUrl")
-    return isinstance(said, str) and bool(url) and _origin(said) == _origin(url)
+    return bool(url) and _origin(leads(entry)) == _origin(url)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

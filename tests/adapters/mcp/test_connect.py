@@ -310,6 +310,45 @@ async def test_a_key_of_the_users_own_is_kept_and_not_revoked(run: Told, platfor
     assert [key["name"] for key in await keys(door)] == ["mine"]
 
 
+async def test_a_key_of_the_users_own_ends_the_one_that_was_made(
+    run: Told, platform: Platform, door: HouseDoor
+) -> None:
+    await door.manage("POST", "/v1/keys", {"name": "root", "roles": ["admin"]})
+    await run(connect, "zed")
+    assert len(await keys(door)) == 2
+    await run(connect, "zed", "--key", "dk_mine")
+    assert [key["name"] for key in await keys(door)] == ["root"]
+
+
+async def test_no_key_is_left_behind_when_nobody_knows_where_to(run: Told, door: HouseDoor) -> None:
+    await door.manage("POST", "/v1/keys", {"name": "root", "roles": ["admin"]})
+    with pytest.raises(BadArguments, match="--url is like"):
+        await run(connect, "cursor", "--url", "ftp://x")
+    door.url = ""
+    with pytest.raises(BadArguments, match="set a port"):
+        await run(connect, "cursor")
+    assert [key["name"] for key in await keys(door)] == ["root"]
+
+
+async def test_another_entry_in_the_place_of_ours_is_not_ours(run: Told, platform: Platform) -> None:
+    await run(connect, "cursor", "--url", "https://far.example")
+    path = PROGRAMS["cursor"].file(platform, False)
+    path.write_text('{"mcpServers": {"doolittle": {"url": "https://theirs.example"}}}')
+    for command in (connect, disconnect):
+        with pytest.raises(Conflict):
+            await run(command, "cursor")
+    assert "theirs" in path.read_text()
+
+
+async def test_a_ledger_that_is_broken_is_begun_anew(run: Told, platform: Platform) -> None:
+    ledger = platform.settings / "doolittle" / "connections.json"
+    ledger.parent.mkdir(parents=True)
+    for text in ("{", "[]", '{"a": 1}'):
+        ledger.write_text(text)
+        await run(connect, "cursor")
+        assert "is disconnected" in await run(disconnect, "cursor")
+
+
 async def test_no_key_is_left_behind_when_the_file_cannot_be_written(run: Told, door: HouseDoor) -> None:
     await door.manage("POST", "/v1/keys", {"name": "root", "roles": ["admin"]})
     path = PROGRAMS["cursor"].file(run.platform, False)
