@@ -307,6 +307,16 @@ class Door(Protocol):
         """The operator's file."""
         ...
 
+    @property
+    def url(self) -> str:
+        """Where clients on this machine reach the gateway when it serves; blank if nobody can say."""
+        ...
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The words between `doolittle` and a command that lead to this gateway from any folder."""
+        ...
+
     async def address(self) -> tuple[str, str]:
         """URL and key of the faces. Without a running gateway, they are served on loopback until the command ends."""
         ...

@@ -23,15 +23,19 @@ log = structlog.get_logger()
 RUN_FILE = "run.json"
 
 
+class Taken(ConfigFault):
+    """Another process works in this data directory."""
+
+
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """One process per data directory. Raises `ConfigFault` if another holds it."""
+    """One process per data directory. Raises `Taken` if another holds it."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (data_dir / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
-            raise ConfigFault(f"another doolittle works in {data_dir}; stop it, or set another data_dir") from fault
+            raise Taken(f"another doolittle works in {data_dir}; stop it, or set another data_dir") from fault
         yield
 
 
@@ -121,14 +125,17 @@ def _config(app: ASGI, settings: Settings) -> uvicorn.Config:
 
 
 @contextmanager
-def run_file(gateway: Gateway) -> Iterator[None]:
-    """Tells the owner's command line where this server is, and gives it a secret of its own."""
+def run_file(gateway: Gateway, secret: str = "", *, passing: bool = False) -> Iterator[None]:
+    """Tells the owner's command line where this server is, and gives it a secret of its own.
+
+    `passing`: it ends with the command that it serves, and its address is none to be written down.
+    """
     path = gateway.settings.data_dir / RUN_FILE
-    secret = secrets.token_urlsafe(32)
+    secret = secret or secrets.token_urlsafe(32)
     gateway.keys.admit_master(secret)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"url": gateway.base_url, "pid": os.getpid(), "secret": secret}, file)
+        json.dump({"url": gateway.base_url, "pid": os.getpid(), "secret": secret, "passing": passing}, file)
     try:
         yield
     finally:

@@ -1,7 +1,9 @@
 """What a command works with: the running server if one answers, else a gateway in this process, under its lock."""
 
+import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,13 +12,15 @@ from typing import Any
 
 import httpx2
 
-from adapters.errors import ConnectFailed, GatewayError
+from adapters.errors import BadArguments, ConnectFailed, GatewayError
 from adapters.spi import Caller, Catalog, Invoke, Json, Report, Upstream
 from gateway.cli import remote
-from gateway.settings import Settings, read
+from gateway.settings import ConfigFault, Settings, read
 
 SETTLE = 15.0
 """Seconds for which a gateway in this process waits for its upstreams."""
+MEET = 20.0
+"""Seconds for which a command waits for another that holds the lock: clients start several at once."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,8 @@ class HouseDoor:
         self.catalog = catalog
         self.caller = caller
         self.config = house.place.config.absolute()
+        self.url = house.reached_at
+        self.words = ("--url", house.place.url) if house.place.url else ("--config", str(self.config))
         self.address = house.address
         self._house = house
 
@@ -62,9 +68,11 @@ class HouseDoor:
         said |= {"url": upstream.url} if upstream.url else {"command": list(upstream.command)}
         said |= {"key": upstream.secret} if upstream.secret else {}
         said |= {"trusted": False} if not upstream.trusted else {}
-        report = await operator_file.configure(
-            self._house, self._house.place, upstream.name, said | {**upstream.options}
-        )
+        try:
+            said |= upstream.options
+            report = await operator_file.configure(self._house, self._house.place, upstream.name, said)
+        except ConfigFault as fault:
+            raise BadArguments(str(fault)) from fault
         return Report(report["ok"], report["text"], report["facts"])
 
 
@@ -76,8 +84,28 @@ class House:
         self._stack = stack
         self._client: httpx2.AsyncClient | None = None
         self._gateway: Any = None
-        self._url, self._key = find(place)
+        self._look()
+
+    def _look(self) -> None:
+        self._url, self._key = find(self.place)
         self.running = bool(self._url)
+        self._passing = self.running and not self.place.url and bool(_said(self.place).get("passing"))
+
+    @property
+    def opened(self) -> bool:
+        """Whether a gateway runs already, in a server or in this process, with the file as it was then."""
+        return self.running or self._gateway is not None
+
+    @property
+    def reached_at(self) -> str:
+        """Where clients on this machine reach the gateway when it serves; blank for a port that is not fixed."""
+        if self.running and not self._passing:
+            return self._url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        said = self.place.settings.server
+        if said.base_url or not said.port:
+            return said.base_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(said.host, said.host)  # noqa: S104 - compared with
+        return f"http://{f'[{host}]' if ':' in host else host}:{said.port}"
 
     async def http(self) -> httpx2.AsyncClient:
         if self._client is None:
@@ -95,9 +123,14 @@ class House:
 
     async def door(self) -> HouseDoor:
         """An `adapters.spi.Door`."""
+        if not self.running:
+            await self._own_or_others()
         if self.running:
             far = remote.RemoteDoor(await self.http())
-            await far.catalog.load()
+            try:
+                await far.catalog.load()
+            except httpx2.TransportError as fault:
+                raise ConnectFailed(f"the gateway at {self._url} does not answer: {fault}") from fault
             return HouseDoor(self, far.invoke, far.catalog, far.caller)
         from gateway.keys import LOCAL
 
@@ -106,12 +139,28 @@ class House:
 
     async def address(self) -> tuple[str, str]:
         """As `adapters.spi.Door.address`."""
-        if not self.running:
-            from gateway.serve import beside
+        if not self._url:
+            from gateway.serve import beside, run_file
 
             gateway = await self._own()
             self._url = await self._stack.enter_async_context(beside(gateway))
-        return self._url, self._key
+            self._stack.enter_context(run_file(gateway, self._key, passing=True))
+        return self._url, self.place.key or self._key
+
+    async def _own_or_others(self) -> None:
+        """A gateway in this process; or, while another process holds the lock, that one's as soon as it serves."""
+        from gateway.serve import Taken
+
+        ends = time.monotonic() + MEET
+        while not self.running:
+            try:
+                await self._own()
+                return
+            except Taken:
+                if time.monotonic() > ends:
+                    raise
+                await asyncio.sleep(0.1)
+                self._look()
 
     async def _own(self) -> Any:
         if self._gateway is None:
@@ -144,15 +193,22 @@ def find(place: Place) -> tuple[str, str]:
     """URL and key of the running server: the one that was named, or the one of this data directory; or two blanks."""
     if place.url:
         return place.url.rstrip("/"), place.key
-    path = place.settings.data_dir / "run.json"
-    if not path.exists():
+    said = _said(place)
+    if not said:
         return "", ""
     try:
-        said = json.loads(path.read_text())
         httpx2.get(said["url"] + "/healthz", timeout=2, trust_env=False).raise_for_status()
     except (httpx2.HTTPError, ValueError, KeyError):
         return "", ""
     return said["url"], place.key or said["secret"]
+
+
+def _said(place: Place) -> dict[str, Any]:
+    """What the server of this data directory left for the command line; empty if none runs."""
+    try:
+        return dict(json.loads((place.settings.data_dir / "run.json").read_text()))
+    except (OSError, ValueError):
+        return {}
 
 
 @asynccontextmanager

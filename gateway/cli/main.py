@@ -89,4 +89,5 @@ def _adapter_command(name: str, target: str, network: str) -> None:
             function: Any = getattr(import_module(module), attribute)
             return int(await function(await here.door(), ctx.args))
 
+        ctx.obj.as_json = ctx.obj.as_json or "--json" in ctx.args
         raise typer.Exit(with_house(work, ctx.obj))

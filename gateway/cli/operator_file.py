@@ -6,7 +6,7 @@ from typing import Any
 
 import tomlkit
 
-from adapters.errors import BadArguments
+from adapters.errors import BadArguments, Conflict
 from gateway.cli.house import House, Place
 from gateway.settings import NAME, ConfigFault, UpstreamSettings, read, upstream
 
@@ -27,8 +27,8 @@ async def configure(here: House, place: Place, name: str, said: dict[str, Any]) 
 
 
 async def _try(here: House, name: str) -> dict[str, Any]:
-    """Reloads the running server, or starts one in this process, and tries the new upstream."""
-    if here.running:
+    """Reloads the gateway that runs, or starts one in this process, and tries the new upstream."""
+    if here.opened:
         await here.ask("POST", "/v1/reload", json={})
     upstreams = {u["name"]: u for u in await here.ask("GET", "/v1/upstreams")}
     if name not in upstreams:
@@ -48,24 +48,24 @@ def option(word: str) -> tuple[str, Any]:
 
 
 def _write(path: Path, name: str, said: dict[str, Any]) -> None:
-    """Raises `ConfigFault` for a name that is taken, or is none."""
+    """Raises `Conflict` for a name that is taken, `ConfigFault` for one that is none. The file keeps its mode."""
     if not NAME.match(name) or len(name) > 24:
         raise ConfigFault(f"upstream names are like 'my-agent', at most 24 characters; not '{name}'")
     whole = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
     upstreams = whole.setdefault("upstreams", tomlkit.table(True))
     if name in upstreams:
-        raise ConfigFault(f"{path} has an upstream '{name}' already; change it there, or take another name")
+        raise Conflict(f"{path} has an upstream '{name}' already; change it there, or take another name")
     entry = tomlkit.table()
     for key, value in said.items():
         entry[key] = value
     upstreams[name] = entry
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(0o600 if path.exists() or "key" in said else 0o666)
     fresh.write_text(tomlkit.dumps(whole))
-    if "key" in said and path.exists():
+    if path.exists():
         fresh.chmod(path.stat().st_mode)
-    elif "key" in said:
-        fresh.chmod(0o600)
     os.replace(fresh, path)
 
 

@@ -35,7 +35,7 @@ async def command(eliza: ElizaServer, tmp_path: Path) -> AsyncIterator[list[str]
     """`doolittle mcp-stdio` with no server running: it works by itself."""
     config = tmp_path / "doolittle.toml"
     config.write_text(f'[upstreams.home]\nnetwork = "elizaos"\nurl = "{eliza.url}"\nkey = "{KEY}"\n')
-    yield ["env", f"DOOLITTLE_CONFIG={config}", sys.executable, "-m", "gateway.cli", "mcp-stdio"]
+    yield ["env", f"DOOLITTLE_CONFIG={config}", sys.executable, "-m", "gateway.cli", "mcp-stdio", "--all"]
 
 
 async def node(*words: str) -> str:

@@ -1,0 +1,53 @@
+"""Clients of a machine that is made up, and a door to a real gateway in this process."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.mcp.clients.platform import Platform
+from adapters.spi import Door
+from gateway.cli.house import HouseDoor, Place, house
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    """A machine with Linux, on whose PATH the command stands."""
+    program = tmp_path / "bin" / "doolittle"
+    program.parent.mkdir()
+    program.touch(0o755)
+    home = tmp_path / "home"
+    project = home / "project"
+    project.mkdir(parents=True)
+    return Platform("linux", home, {"PATH": str(program.parent)}, project, str(program))
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[HouseDoor]:
+    """What a command gets when no server runs."""
+    async with house(Place(tmp_path / "doolittle.toml")) as here:
+        yield await here.door()
+
+
+class Told:
+    """Runs commands, and keeps what they said."""
+
+    def __init__(self, door: Door, platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+        self.door = door
+        self.platform = platform
+        self._capsys = capsys
+        self.code = 0
+        self.err = ""
+
+    async def __call__(self, function: Any, *args: str) -> str:
+        self._capsys.readouterr()
+        self.code = await function(self.door, args, self.platform)
+        said = self._capsys.readouterr()
+        self.err = said.err
+        return said.out
+
+
+@pytest.fixture
+def run(door: HouseDoor, platform: Platform, capsys: pytest.CaptureFixture[str]) -> Told:
+    return Told(door, platform, capsys)
