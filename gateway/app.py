@@ -64,6 +64,7 @@ class Gateway:
             await self.store.open()
             stack.push_async_callback(self.store.close)
             await self.registry.load()
+            self.registry.declare(self.settings.declared())
             await self.keys.load()
             self.egress = Egress()
             stack.push_async_callback(self.egress.aclose)

@@ -157,7 +157,8 @@ class CallPath:
         parts, call = self._parts, running.call
         parts.audit.require_room()
         call = self._chained(running)
-        policy.require(call.caller, call.tool if call.method == "tools/call" else f"{call.tool}__{call.method}")
+        name = call.tool if call.method == "tools/call" else f"{call.tool}__{call.method}"
+        policy.require(call.caller, name, parts.registry.snapshot.views)
         parts.limits.take(call.caller)
         tool = self._target(call)
         running.target = tool.agent
@@ -206,7 +207,7 @@ class CallPath:
             return Tool(native="", agent=agent.slug, address=agent.address)
         entry = snapshot.find(call.tool)
         if entry is None:
-            near = [n for n in snapshot.nearest(call.tool, 3) if policy.may(call.caller, n)]
+            near = [n for n in snapshot.nearest(call.tool, 3) if policy.may(call.caller, n, snapshot.views)]
             hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "; see: doolittle tools"
             raise Unknown(f"no tool is called '{call.tool[:80]}'{hint}")
         if entry.agent.paused:

@@ -6,9 +6,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.load import Found
-from adapters.spi import Agent, Tool
+from adapters.spi import Agent, Tool, View
 from gateway.keys import Key
 from gateway.upstreams import LiveUpstream
+from registry.views import Window
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
@@ -101,6 +102,38 @@ class KeyOut(Document):
     secret: str | None = None
 
 
+class ViewIn(Document):
+    """A view: globs over public names, and the names that are shown in place of public ones."""
+
+    description: str = Field("", max_length=2000)
+    include: list[str] = Field(default_factory=lambda: ["*"], max_length=1000)
+    exclude: list[str] = Field(default_factory=list, max_length=1000)
+    renames: dict[str, str] = Field(default_factory=dict, max_length=1000)
+    pinned: list[str] = Field(default_factory=list, max_length=1000)
+    search: bool = False
+    patience: float | None = Field(None, ge=0, le=86400)
+
+
+class ViewLine(Document):
+    """A view as those see it who may use it; `tools`: how many it shows to them."""
+
+    name: str
+    description: str
+    origin: Literal["file", "api"]
+    search: bool
+    tools: int
+
+
+class ViewOut(ViewIn):
+    """A view as its administrator sees it. `shown` are the names that it shows; `left_out` are public names of tools
+    that it would take, were their name not that of a rename."""
+
+    name: str
+    origin: Literal["file", "api"]
+    shown: list[str]
+    left_out: list[str]
+
+
 class PendingOut(Document):
     """A changed tool that waits for approval."""
 
@@ -147,6 +180,20 @@ def upstream_out(live: LiveUpstream, agents: list[Agent]) -> UpstreamOut:
     return UpstreamOut(
         name=of.name, network=of.network, url=of.url or " ".join(of.command), origin=of.origin, trusted=of.trusted,
         up=live.connected, said=live.reason, agents=len(agents), tools=sum(len(a.tools) for a in agents),
+    )  # fmt: skip
+
+
+def view_line(of: View, declared: bool, tools: int) -> ViewLine:
+    origin = "file" if declared else "api"
+    return ViewLine(name=of.name, description=of.description, origin=origin, search=of.search, tools=tools)
+
+
+def view_out(window: Window, declared: bool) -> ViewOut:
+    of = window.view
+    return ViewOut(
+        name=of.name, description=of.description, include=list(of.include), exclude=list(of.exclude),
+        renames=dict(of.renames), pinned=list(of.pinned), search=of.search, patience=of.patience,
+        origin="file" if declared else "api", shown=[t.name for t in window.tools], left_out=list(window.left_out),
     )  # fmt: skip
 
 
