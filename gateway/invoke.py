@@ -118,6 +118,8 @@ class CallPath:
                 last = Error(Cancelled("the call was cancelled"))
             finally:
                 parts.limits.running -= 1
+                if running.counted:
+                    parts.limits.release(running.call.caller)
                 parts.metrics.running.dec()
             if isinstance(last, Error):
                 last.error.call_id = running.call.id
@@ -160,6 +162,7 @@ class CallPath:
         name = call.tool if call.method == "tools/call" else f"{call.tool}__{call.method}"
         policy.require(call.caller, name, parts.registry.snapshot.views)
         parts.limits.take(call.caller)
+        running.counted = True
         tool = self._target(call)
         running.target = tool.agent
         call = self._hop(running, call, tool)
@@ -169,6 +172,7 @@ class CallPath:
             call = replace(call, arguments=arguments, answer=answer)
         if call.deadline is None:
             call = replace(call, deadline=time.time() + parts.settings.deadline)
+        parts.limits.spend(call.caller)
         running.call = call
         return tool, call
 

@@ -58,10 +58,12 @@ class LimitSettings(Section):
     @classmethod
     def _known_rate(cls, said: str) -> str:
         if said:
-            from limits import parse  # imported only where there is a limit
+            from limits import parse_many  # imported only where there is a limit
 
             try:
-                parse(said)
+                (one,) = parse_many(said)
+                if one.amount < 1:
+                    raise ValueError(said)
             except ValueError as fault:
                 raise ValueError('write it as "600/minute" or "10/second"') from fault
         return said

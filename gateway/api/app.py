@@ -180,7 +180,12 @@ def _keys(app: FastAPI, gateway: "Gateway") -> None:
         """Makes a key. Its secret is in this answer and nowhere else."""
         if not gateway.keys.exist and "admin" not in said.roles:
             raise CallerError("the first key needs the role 'admin': without one, nobody could make another over /v1")
-        wanted = Wanted(said.name, tuple(said.allow), tuple(said.roles), said.agent, said.days)
+        if strange := [view for view in said.views if view not in gateway.registry.snapshot.views]:
+            raise BadArguments(f"no view is called '{strange[0][:40]}'; see: doolittle views list")
+        wanted = Wanted(
+            said.name, tuple(said.allow), tuple(said.roles), said.agent, said.days, said.rate, said.concurrent,
+            said.daily, tuple(said.views), said.patience,
+        )  # fmt: skip
         return m.key_out(*await gateway.keys.create(wanted))
 
     @app.delete("/v1/keys/{id}", tags=["keys"], status_code=204)

@@ -79,17 +79,24 @@ class ReportOut(Document):
 
 
 class KeyIn(Document):
-    """A key to be made. `allow` are globs over tool names; `days` until it expires."""
+    """A key to be made. `allow` are globs over tool names; `days` until it expires. `rate` ("60/minute") stands in
+    place of the setting; `concurrent` calls at once, `daily` calls a day of UTC; with `views`, only their tools are
+    seen and called; `patience`: seconds after which a call is answered with what there is so far."""
 
     name: str = Field(min_length=1, max_length=80)
     allow: list[str] = Field(default_factory=lambda: ["*"], max_length=100)
     roles: list[Literal["call", "admin", "register"]] = Field(default_factory=lambda: ["call"])
     agent: str = ""
     days: float | None = Field(None, gt=0, le=36500)
+    rate: str = Field("", max_length=40)
+    concurrent: int | None = Field(None, ge=1, le=2**31 - 1)
+    daily: int | None = Field(None, ge=1, le=2**31 - 1)
+    views: list[str] = Field(default_factory=list, max_length=100)
+    patience: float | None = Field(None, ge=0, le=86400)
 
 
 class KeyOut(Document):
-    """A key without its secret, but for the one answer that makes it."""
+    """A key without its secret, but for the one answer that makes it. `today`: calls of this day of UTC."""
 
     id: str
     name: str
@@ -99,6 +106,13 @@ class KeyOut(Document):
     created: float
     expires: float | None
     revoked: float | None
+    rate: str
+    concurrent: int | None
+    daily: int | None
+    views: list[str]
+    patience: float | None
+    last_used: float | None
+    today: int
     secret: str | None = None
 
 
@@ -200,7 +214,8 @@ def view_out(window: Window, declared: bool) -> ViewOut:
 def key_out(key: Key, secret: str | None = None) -> KeyOut:
     return KeyOut(
         id=key.id, name=key.name, allow=list(key.allow), roles=list(key.roles), agent=key.agent, created=key.created,
-        expires=key.expires, revoked=key.revoked, secret=secret,
+        expires=key.expires, revoked=key.revoked, rate=key.rate, concurrent=key.concurrent, daily=key.daily,
+        views=list(key.views), patience=key.patience, last_used=key.last_used, today=key.today, secret=secret,
     )  # fmt: skip
 
 
