@@ -37,6 +37,7 @@ from adapters.spi import (
 )  # fmt: skip
 
 KNOWN = frozenset({"arguments", "id", "conversation", "timeout", "budget", "answer", "detached"})
+HEADERS = {"id": "idempotency-key", "conversation": "doolittle-conversation", "budget": "doolittle-budget"}
 DAY = 86400.0
 
 
@@ -69,13 +70,16 @@ def call(tool: str, body: bytes, caller: Caller, headers: Mapping[str, str], fre
 
 
 def direct(tool: str, body: bytes, caller: Caller, headers: Mapping[str, str], fresh: str) -> Call:
-    """The call whose arguments are the whole body. Raises `BadArguments`."""
+    """The call whose arguments are the whole body; all else stands in headers. Raises `BadArguments`."""
     chain = hops.read(headers.get("doolittle-hops", ""))
+    said = {key: headers.get(name) or None for key, name in HEADERS.items()}
     return Call(
-        id=headers.get("idempotency-key") or fresh,
+        id=_text(said, "id", 128) or fresh,
         tool=tool,
         arguments=_object(body, "the arguments of the tool"),
         caller=caller,
+        conversation=_text(said, "conversation", 256),
+        budget=_budget(said),
         trace=headers.get("traceparent"),
         hops=chain,
         parent=chain[-1].call if chain else None,

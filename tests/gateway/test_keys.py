@@ -29,7 +29,28 @@ from registry.store import Store, StoreFault
 from registry.views import ViewFault, Window, require_sound
 
 URL = "fake://keys"
-FACES = (HttpNearSide, ModernNearSide, HandshakeNearSide)
+
+
+class DirectNearSide(NearSide):
+    """A client of the operations of the view "all"."""
+
+    def _client(self) -> httpx2.AsyncClient:
+        headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        return httpx2.AsyncClient(base_url=f"{self.url}/v1/views/all", headers=headers, timeout=30)
+
+    async def tools(self) -> list[str]:
+        async with self._client() as client:
+            paths = (await client.get("/openapi.json")).raise_for_status().json()["paths"]
+        return [path.rpartition("/")[2] for path in paths if "/tools/" in path]
+
+    async def call(self, tool: str, arguments: dict[str, Any], hops: str = "") -> Outcome:
+        async with self._client() as client:
+            response = await client.post(f"/tools/{tool}", json=arguments)
+        said = response.json()
+        return Outcome(said["text"]) if response.status_code == 200 else Outcome(said["detail"], said["code"])
+
+
+FACES = (HttpNearSide, DirectNearSide, ModernNearSide, HandshakeNearSide)
 
 
 @pytest.fixture

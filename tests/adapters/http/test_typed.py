@@ -164,6 +164,12 @@ async def test_idempotency_chain_and_hanging_up(box: Box, http: httpx2.AsyncClie
         assert response.json()["text"] == "x"
     assert far.seen["deliver"] == 1
     assert far.hops["once"] == "r/other/other__ask,once/all/all__echo"
+    for text in ("a", "b"):
+        path, talk = "/v1/views/all/tools/all__remember", {"doolittle-conversation": "talk", "doolittle-budget": "0.5"}
+        answer = await http.post(path, json={"text": text}, headers=talk)
+    assert answer.json()["text"] == "a b"
+    for bad in ({"doolittle-budget": "much"}, {"idempotency-key": "x" * 129}, {"doolittle-hops": "nonsense"}):
+        assert (await http.post(path, json={"text": "c"}, headers=bad)).status_code == 400
     before = far.seen["cancel"]
     async with httpx2.AsyncClient(base_url=http.base_url) as client:
         call = asyncio.create_task(client.post("/v1/views/all/tools/all__hang", json={}))
