@@ -1,17 +1,25 @@
 """Views as callers and operators meet them: the catalogue, `/v1/views`, the file."""
 
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.errors import Unknown
 from adapters.fake.world import WORLDS, world
-from adapters.spi import Caller, Upstream, View
+from adapters.spi import Caller, Tool, Upstream, View
 from gateway.app import Gateway
 from gateway.settings import ConfigFault, read
+from gateway.telemetry import start_log
 from gateway.testing import Box
+from tests.gateway.test_operator import Process
 
 URL = "fake://views"
 
@@ -75,6 +83,32 @@ async def test_who_may_not_use_a_view_is_told_as_if_there_were_none(full: Box) -
     with pytest.raises(Unknown):
         kept.tools(Caller("bob"))
     assert (kept.seen.name, kept.public("say_again")) == ("small", "say_again")
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    start_log("warning")
+    with capture_logs() as found:
+        yield found
+    start_log("error")
+
+
+async def test_a_tool_that_is_left_out_is_warned_of_once(full: Box, logs: list[Any]) -> None:
+    registry = full.gateway.registry
+    await registry.put_view(View("new", include=("agent*",), renames={"agent1__echo": "agent2__new"}))
+    full.catalog.view("new", Caller("ann"))
+    world(URL).add("agent3")
+    await full.refresh("world")
+    native = world(URL).agents["agent2"]
+    world(URL).agents["agent2"] = replace(native, tools=(*native.tools, Tool("new")))
+    await full.refresh("world")
+    for _ in range(2):
+        full.catalog.view("new", Caller("ann"))
+    catalog = full.catalog.view("new", Caller("ann"))
+    warned = [entry for entry in logs if entry.get("view") == "new"]
+    assert [(entry["log_level"], entry["left_out"]) for entry in warned] == [("warning", ("agent2__new",))]
+    assert catalog.public("agent2__new") == "agent1__echo"
+    assert {t.name for t in catalog.tools(Caller("ann"))} == {"agent2__new", "agent2__echo", "agent3__echo"}
 
 
 async def test_views_over_v1(full: Box) -> None:
@@ -163,3 +197,44 @@ def test_a_fault_in_a_view_of_the_file_names_the_line(tmp_path: Path, text: str,
     with pytest.raises(ConfigFault) as fault:
         read(path)
     assert said in str(fault.value)
+
+
+@pytest.mark.e2e
+async def test_views_and_limits_by_command(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+
+    async def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(process.run, *words)
+
+    async def said(*words: str) -> Any:
+        done = await run("--json", *words)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert "There are no views" in (await run("views", "list")).stdout
+    await process.start()
+    while not await said("tools"):
+        await asyncio.sleep(0.05)
+    words = ("--include", "all__*", "--exclude", "all__fail", "--rename", "all__echo=say", "--pin", "all__e*")
+    made = await said("views", "set", "few", *words, "--search", "--patience", "9", "--description", "A few")
+    assert (made["renames"], made["search"], made["patience"]) == ({"all__echo": "say"}, True, 9)
+    changed = await said("views", "set", "few", "--no-search", "--exclude", "")
+    assert changed | {"search": True, "exclude": ["all__fail"], "shown": made["shown"]} == made
+    assert (changed["search"], changed["exclude"]) == (False, [])
+    assert await said("views", "show", "few") == changed
+    assert "all__echo=say" in (await run("views", "show", "few")).stdout
+    assert [(v["name"], v["tools"]) for v in await said("views", "list")] == [("few", 14)]
+    assert "say" in {t["name"] for t in await said("tools", "--view", "few")}
+    assert "say" in (await run("tools", "--view", "few", "says the text again")).stdout
+    assert (await run("tools", "--view", "fwe")).returncode == 2
+    assert (await run("views", "set", "few", "--rename", "all__echo")).returncode == 2
+    limits = ("--rate", "60/minute", "--concurrent", "3", "--daily", "100", "--view", "few", "--patience", "20")
+    assert (await run("keys", "create", "root", "--role", "call", "--role", "admin")).returncode == 0
+    assert (await run("keys", "create", "ann", *limits, "--days", "3")).returncode == 0
+    shown = (await run("keys", "list")).stdout
+    assert "60/minute, 3 at once, 0/100 a day, waits 20 s" in shown
+    assert "never" in shown
+    assert (await run("keys", "create", "bob", "--view", "none")).returncode == 2
+    assert (await run("views", "remove", "few")).stdout == "removed few\n"
+    assert (await run("views", "show", "few")).returncode == 2
+    await process.end()
