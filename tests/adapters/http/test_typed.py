@@ -30,10 +30,11 @@ async def far(box: Box) -> AsyncIterator[World]:
     made = world(URL, agents=2)
     await box.add(Upstream("world", "fake", URL))
     RELAYS[URL] = box.invoke
-    view = View(
-        "all-of-it", "Everything of one", ("all__*",), (), {"all__echo": "say", "all__add": "plus"}, patience=0.3
-    )
-    await box.gateway.registry.put_view(view)
+    for view in (
+        View("all-of-it", "Everything of one", ("all__*",), (), {"all__echo": "say", "all__add": "plus"}),
+        View("hasty", include=("all__hang", "all__job"), patience=0.05),
+    ):
+        await box.gateway.registry.put_view(view)
     yield made
     WORLDS.pop(URL)
     RELAYS.pop(URL, None)
@@ -106,9 +107,11 @@ CALLS: dict[str, tuple[dict[str, Any], int]] = {
 
 
 async def test_every_operation_is_called_by_a_client_made_of_the_document(http: httpx2.AsyncClient) -> None:
-    client = Client(await described(http, "all-of-it"))
+    client, hasty = Client(await described(http, "all-of-it")), Client(await described(http, "hasty"))
     assert set(CALLS) | {"answer_question"} == set(client.operations)
-    found = await asyncio.gather(*(client.call(id, arguments) for id, (arguments, _) in CALLS.items()))
+    assert set(hasty.operations) == {"all__hang", "all__job", "answer_question"}
+    by = {id: hasty if id in hasty.operations else client for id in CALLS}
+    found = await asyncio.gather(*(by[id].call(id, arguments) for id, (arguments, _) in CALLS.items()))
     answers = dict(zip(CALLS, found, strict=True))
     assert {id: status for id, (status, _) in answers.items()} == {id: status for id, (_, status) in CALLS.items()}
     assert answers["plus"][1] == {"sum": 3}
@@ -188,6 +191,8 @@ async def test_the_patience_of_a_key_ends_the_waiting_and_not_the_call(
     ann = {"authorization": f"Bearer {await box.key('ann', patience=0.05)}"}
     response = await http.post("/v1/tools/all__job/calls", json={"arguments": {"text": "wait"}, "id": "j"}, headers=ann)
     assert (response.status_code, response.json()["state"]) == (202, "working")
+    while "j" not in far.jobs:
+        await asyncio.sleep(0.002)
     assert far.seen["cancel"] == 0
     far.jobs["j"].done.set()
     while (record := (await http.get("/v1/calls/j", headers=ann)).json())["state"] == "working":
