@@ -30,8 +30,9 @@ def components(name: str, schema: bytes) -> dict[str, Json]:
     for of, one in found.items():
         if not _sound(one):
             found[of] = {"type": "object", "properties": {}} if of == name else {}
+    leads: dict[str, bool] = {}
     for one in found.values():
-        _without_dangling(one, found)
+        _without_dangling(one, found, leads)
     return found
 
 
@@ -163,32 +164,37 @@ def _sound(schema: Json) -> bool:
         return False
 
 
-def _without_dangling(said: Json, known: Mapping[str, Json]) -> None:
-    if isinstance(said, list):
-        for one in said:
-            _without_dangling(one, known)
-    elif isinstance(said, dict):
-        reference = said.get("$ref")
-        if isinstance(reference, str) and not _leads(reference, known):
-            del said["$ref"]
-        for _, one in _inside(said):
-            _without_dangling(one, known)
+def _without_dangling(said: Json, known: Mapping[str, Json], leads: dict[str, bool]) -> None:
+    if not isinstance(said, dict):
+        return
+    reference = said.get("$ref")
+    if isinstance(reference, str) and not _leads(reference, known, leads):
+        del said["$ref"]
+    for _, one in _inside(said):
+        _without_dangling(one, known, leads)
 
 
-def _leads(reference: str, known: Mapping[str, Json]) -> bool:
-    """Whether the reference ends at a schema, and not in a circle of references."""
-    seen: set[str] = set()
-    while reference not in seen:
-        seen.add(reference)
+def _leads(reference: str, known: Mapping[str, Json], leads: dict[str, bool]) -> bool:
+    """Whether the reference ends at a schema, and not in a circle of references. What was found stands in `leads`."""
+    way: list[str] = []
+    end: bool | None = None
+    while end is None:
+        if reference in leads:
+            end = leads[reference]
+            continue
+        leads[reference] = False  # until it is known: whoever comes back here is in a circle
+        way.append(reference)
         name, _, rest = reference.removeprefix(PLACE).partition("/")
         found = _at(known.get(name), f"/{rest}" if rest else "")
-        if not isinstance(found, dict | bool):
-            return False
         following = found.get("$ref") if isinstance(found, dict) else None
-        if not isinstance(following, str):
-            return True
-        reference = following
-    return False
+        if not isinstance(found, dict | bool):
+            end = False
+        elif not isinstance(following, str):
+            end = True
+        else:
+            reference = following
+    leads |= dict.fromkeys(way, end)
+    return end
 
 
 def _flat(value: Json, levels: int) -> bool:
