@@ -64,7 +64,10 @@ class Gateway:
             await self.store.open()
             stack.push_async_callback(self.store.close)
             await self.registry.load()
+            self.registry.declare(self.settings.declared())
             await self.keys.load()
+            await self.keys.usage.start()
+            stack.push_async_callback(self.keys.usage.stop)
             self.egress = Egress()
             stack.push_async_callback(self.egress.aclose)
             await self.audit.start()
@@ -81,7 +84,7 @@ class Gateway:
                     self.upstreams,
                     self.calls,
                     Asks(self.seal, self.settings.calls.ask_expiry),
-                    Limits(self.settings.limits),
+                    Limits(self.settings.limits, self.keys.allowance, self.keys.usage),
                     self.audit,
                     self.metrics,
                     self.settings.calls,

@@ -29,8 +29,8 @@ class Running:
     """One call, its events so far, and whoever listens."""
 
     __slots__ = (
-        "arguments_bytes", "call", "detached", "digest", "ended", "events", "listeners", "root", "size", "started",
-        "target", "task", "waiter",
+        "arguments_bytes", "call", "counted", "detached", "digest", "ended", "events", "listeners", "root", "size",
+        "started", "target", "task", "waiter",
     )  # fmt: skip
 
     def __init__(self, call: Call, digest: str, arguments_bytes: int) -> None:
@@ -42,6 +42,8 @@ class Running:
         self.events: list[Event] = []
         self.size = arguments_bytes
         self.listeners = 0
+        self.counted = False
+        """Whether the limits count it among those that run."""
         self.detached = call.detached
         self.started = time.time()
         self.ended: float | None = None

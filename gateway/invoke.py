@@ -118,6 +118,8 @@ class CallPath:
                 last = Error(Cancelled("the call was cancelled"))
             finally:
                 parts.limits.running -= 1
+                if running.counted:
+                    parts.limits.release(running.call.caller)
                 parts.metrics.running.dec()
             if isinstance(last, Error):
                 last.error.call_id = running.call.id
@@ -157,8 +159,10 @@ class CallPath:
         parts, call = self._parts, running.call
         parts.audit.require_room()
         call = self._chained(running)
-        policy.require(call.caller, call.tool if call.method == "tools/call" else f"{call.tool}__{call.method}")
+        name = call.tool if call.method == "tools/call" else f"{call.tool}__{call.method}"
+        policy.require(call.caller, name, parts.registry.snapshot.views)
         parts.limits.take(call.caller)
+        running.counted = True
         tool = self._target(call)
         running.target = tool.agent
         call = self._hop(running, call, tool)
@@ -168,6 +172,7 @@ class CallPath:
             call = replace(call, arguments=arguments, answer=answer)
         if call.deadline is None:
             call = replace(call, deadline=time.time() + parts.settings.deadline)
+        parts.limits.spend(call.caller)
         running.call = call
         return tool, call
 
@@ -206,7 +211,7 @@ class CallPath:
             return Tool(native="", agent=agent.slug, address=agent.address)
         entry = snapshot.find(call.tool)
         if entry is None:
-            near = [n for n in snapshot.nearest(call.tool, 3) if policy.may(call.caller, n)]
+            near = [n for n in snapshot.nearest(call.tool, 3) if policy.may(call.caller, n, snapshot.views)]
             hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "; see: doolittle tools"
             raise Unknown(f"no tool is called '{call.tool[:80]}'{hint}")
         if entry.agent.paused:

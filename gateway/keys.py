@@ -4,7 +4,7 @@ import hmac
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +12,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from adapters.errors import CallerError, Unauthenticated, Unknown
 from adapters.spi import Caller, Evidence
+from gateway.limits import Allowance, rate
+from gateway.usage import Usage
 from registry.store import Store
 from registry.tables import keys
 
@@ -19,6 +21,7 @@ PREFIX = "dk_"
 ROLES = frozenset({"call", "admin", "register"})
 LOCAL = Caller("local", name="local", roles=frozenset({"call", "admin"}))
 """Whoever calls a gateway on loopback that has no keys."""
+UNLIMITED = Allowance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,33 @@ class Key:
     created: float
     expires: float | None
     revoked: float | None
+    rate: str = ""
+    concurrent: int | None = None
+    daily: int | None = None
+    views: tuple[str, ...] = ()
+    patience: float | None = None
+    last_used: float | None = None
+    today: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A key to be made. `days` until it expires; None: never. `agent` is the slug of the agent that will hold it."""
+    """A key to be made. `days` until it expires; None: never. `agent` is the slug of the agent that will hold it.
+
+    `rate` ("60/minute") stands in place of the setting. `concurrent` calls at once, `daily` calls a day of UTC; None:
+    no limit. `views` and `patience` as in `Caller`.
+    """
 
     name: str
     allow: tuple[str, ...] = ("*",)
     roles: tuple[str, ...] = ("call",)
     agent: str = ""
     days: float | None = None
+    rate: str = ""
+    concurrent: int | None = None
+    daily: int | None = None
+    views: tuple[str, ...] = ()
+    patience: float | None = None
 
 
 class Keys:
@@ -51,15 +70,25 @@ class Keys:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._keys: dict[str, tuple[Key, Caller]] = {}
+        self.usage = Usage(store)
+        self._keys: dict[str, tuple[Key, dict[str, Caller]]] = {}
+        self._allowances: dict[str, Allowance] = {}
+        self._local: dict[str, Caller] = {}
         self._any = False
         self._master = ""
 
     async def load(self) -> None:
-        """Reads the store anew."""
+        """Reads the store anew. Callers are made anew too, with what their keys now say."""
         rows = await self._store.run(_all)
         self._any = bool(rows)
-        self._keys = {row["hash"]: (key := _key(row), _caller(key)) for row in rows if row["revoked"] is None}
+        self.usage.learn(rows)
+        good = [(row["hash"], _key(row)) for row in rows if row["revoked"] is None]
+        self._keys = {digest: (key, {}) for digest, key in good}
+        self._allowances = {_principal(key): _allowance(key) for _, key in good}
+
+    def allowance(self, caller: str) -> Allowance:
+        """What the principal of this id may."""
+        return self._allowances.get(caller, UNLIMITED)
 
     @property
     def exist(self) -> bool:
@@ -79,33 +108,37 @@ class Keys:
     def bearer(self, secret: str, network: str) -> Caller:
         """As `authenticate`. An empty secret is enough while no keys exist."""
         if secret and self._master and hmac.compare_digest(secret.encode(), self._master.encode()):
-            return _by(LOCAL, network)
+            return _by(LOCAL, network, self._local)
         if not secret and not self._any:
-            return _by(LOCAL, network)
+            return _by(LOCAL, network, self._local)
         found = self._keys.get(sha256(secret.encode()).hexdigest()) if secret else None
         if found is None:
             text = (
                 "this key is not known, or was revoked" if secret else "a key is needed: 'Authorization: Bearer dk_…'"
             )
             raise Unauthenticated(text)
-        key, caller = found
+        key, callers = found
         if key.expires is not None and key.expires < time.time():
             raise Unauthenticated("this key has expired")
-        return _by(caller, network)
+        self.usage.note(key.id)
+        return callers.get(network) or _by(_caller(key), network, callers)
 
     async def create(self, wanted: Wanted) -> tuple[Key, str]:
-        """A new key, and its secret, which is not kept. Raises `CallerError` for a role that does not exist."""
-        if strange := set(wanted.roles) - ROLES:
-            raise CallerError(f"roles are {', '.join(sorted(ROLES))}; not {', '.join(sorted(strange))}")
+        """A new key, and its secret, which is not kept. Raises `CallerError` for roles and limits that do not exist."""
+        _require_sound(wanted)
         secret = PREFIX + secrets.token_urlsafe(32)
         now = time.time()
         key = Key(
             id="k" + secrets.token_hex(5), name=wanted.name, allow=wanted.allow, roles=wanted.roles, agent=wanted.agent,
             created=now, expires=None if wanted.days is None else now + wanted.days * 86400, revoked=None,
+            rate=wanted.rate, concurrent=wanted.concurrent, daily=wanted.daily, views=wanted.views,
+            patience=wanted.patience,
         )  # fmt: skip
         row = {
             "id": key.id, "name": key.name, "hash": sha256(secret.encode()).hexdigest(), "agent": key.agent,
             "allow": json.dumps(key.allow), "roles": json.dumps(key.roles), "created": now, "expires": key.expires,
+            "rate": key.rate, "concurrent": key.concurrent, "daily": key.daily, "views": json.dumps(key.views),
+            "patience": key.patience,
         }  # fmt: skip
         await self._store.run(lambda connection: connection.execute(insert(keys), row) and None)
         await self.load()
@@ -119,30 +152,50 @@ class Keys:
         await self.load()
 
     async def list(self) -> list[Key]:
-        return [_key(row) for row in await self._store.run(_all)]
+        """All that were ever made, with their use up to now."""
+        found = [_key(row) for row in await self._store.run(_all)]
+        return [replace(k, last_used=self.usage.last(k.id), today=self.usage.calls(k.id)) for k in found]
 
 
-_CACHE: dict[tuple[str, str], Caller] = {}
+def _require_sound(wanted: Wanted) -> None:
+    if strange := set(wanted.roles) - ROLES:
+        raise CallerError(f"roles are {', '.join(sorted(ROLES))}; not {', '.join(sorted(strange))}")
+    try:
+        rate(wanted.rate)
+    except ValueError as fault:
+        raise CallerError(f'write the rate as "60/minute" or "10/second"; not \'{wanted.rate[:40]}\'') from fault
+    if any(limit is not None and limit < 1 for limit in (wanted.concurrent, wanted.daily)):
+        raise CallerError("limits are numbers from 1; leave one out to have none")
 
 
-def _by(caller: Caller, network: str) -> Caller:
+def _by(caller: Caller, network: str, made: dict[str, Caller]) -> Caller:
     """The caller as one that came by this network; made once."""
-    found = _CACHE.get((caller.id, network))
-    if found is None or (found.allow, found.roles, found.agent) != (caller.allow, caller.roles, caller.agent):
-        found = Caller(caller.id, network, caller.name, caller.allow, caller.roles, caller.agent)
-        if len(_CACHE) < 10_000:
-            _CACHE[(caller.id, network)] = found
+    found = made.get(network)
+    if found is None:
+        found = made[network] = replace(caller, network=network)
     return found
 
 
+def _principal(key: Key) -> str:
+    return f"key:{key.id}"
+
+
 def _caller(key: Key) -> Caller:
-    return Caller(id=f"key:{key.id}", name=key.name, allow=key.allow, roles=frozenset(key.roles), agent=key.agent)
+    return Caller(
+        id=_principal(key), name=key.name, allow=key.allow, roles=frozenset(key.roles), agent=key.agent,
+        views=key.views, patience=key.patience,
+    )  # fmt: skip
+
+
+def _allowance(key: Key) -> Allowance:
+    return Allowance(key.id, rate(key.rate), key.concurrent, key.daily)
 
 
 def _key(row: dict[str, Any]) -> Key:
     return Key(
         row["id"], row["name"], tuple(json.loads(row["allow"])), tuple(json.loads(row["roles"])), row["agent"],
-        row["created"], row["expires"], row["revoked"],
+        row["created"], row["expires"], row["revoked"], row["rate"], row["concurrent"], row["daily"],
+        tuple(json.loads(row["views"])), row["patience"], row["last_used"],
     )  # fmt: skip
 
 

@@ -1,29 +1,37 @@
 """May this caller do this? Allowed is what every principal along the chain of delegation may."""
 
-from fnmatch import fnmatchcase
-from functools import lru_cache
+from collections.abc import Mapping
 
 from adapters.errors import Denied
-from adapters.spi import Caller
+from adapters.spi import Caller, View
+from registry.views import fits, shows
+
+Views = Mapping[str, View]
 
 
-@lru_cache(maxsize=65536)
-def allows(patterns: tuple[str, ...], name: str) -> bool:
-    """Whether a public tool name fits one of the glob patterns ("*", "eliza__*", "eliza__ask")."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def may(caller: Caller, name: str, views: Views) -> bool:
+    """Whether the caller, and all on whose behalf it acts, may call the tool of this public name.
+
+    Who is held to views may call what one of them takes; a view that is gone takes nothing.
+    """
+    return all("call" in c.roles and fits(c.allow, name) and _within(c, name, views) for c in caller.chain())
 
 
-def may(caller: Caller, name: str) -> bool:
-    """Whether the caller, and all on whose behalf it acts, may call the tool of this name."""
-    return all("call" in c.roles and allows(c.allow, name) for c in caller.chain())
+def _within(caller: Caller, name: str, views: Views) -> bool:
+    return not caller.views or any(v in views and shows(views[v], name) for v in caller.views)
 
 
-def require(caller: Caller, name: str) -> None:
+def require(caller: Caller, name: str, views: Views) -> None:
     """Raises `Denied`, the same whether or not the tool exists."""
-    if not may(caller, name):
+    if not may(caller, name, views):
         raise Denied(
             f"this key may not call '{name}'; the operator grants it with: doolittle keys create --allow '{name}'"
         )
+
+
+def may_use(caller: Caller, view: str) -> bool:
+    """Whether every principal of the chain may look through the view of this name."""
+    return all(not c.views or view in c.views for c in caller.chain())
 
 
 def require_role(caller: Caller, role: str) -> None:

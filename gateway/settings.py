@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from adapters.spi import Upstream
+from adapters.spi import Upstream, View
+from registry.views import ViewFault, require_sound
 
 Parsed: TypeAlias = dict[str, Any]
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
@@ -57,10 +58,12 @@ class LimitSettings(Section):
     @classmethod
     def _known_rate(cls, said: str) -> str:
         if said:
-            from limits import parse  # imported only where there is a limit
+            from limits import parse_many  # imported only where there is a limit
 
             try:
-                parse(said)
+                (one,) = parse_many(said)
+                if one.amount < 1:
+                    raise ValueError(said)
             except ValueError as fault:
                 raise ValueError('write it as "600/minute" or "10/second"') from fault
         return said
@@ -79,6 +82,18 @@ class RefreshSettings(Section):
 
     every: float = Field(60, gt=0, description="Seconds between two lists of one upstream.")
     timeout: float = Field(30, gt=0, description="Seconds that one list may take.")
+
+
+class ViewSettings(Section):
+    """A named filter over the tools, with renames."""
+
+    description: str = Field("", max_length=2000, description="What it is for.")
+    include: tuple[str, ...] = Field(("*",), description="Globs over the public names of tools.")
+    exclude: tuple[str, ...] = Field((), description="Globs of those that it leaves out.")
+    renames: dict[str, str] = Field(default_factory=dict[str, str], description="Public name = the one it shows.")
+    pinned: tuple[str, ...] = Field((), description="Globs of those that are shown beside the search.")
+    search: bool = Field(False, description="Show tools that find and call, in place of a long list.")
+    patience: float | None = Field(None, ge=0, le=86400, description="Seconds that a call waits; 0: for ever.")
 
 
 class UpstreamSettings(BaseModel):
@@ -105,7 +120,12 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings.model_construct()
     refresh: RefreshSettings = RefreshSettings.model_construct()
     patience: PatienceSettings = PatienceSettings()
+    views: dict[str, ViewSettings] = Field(default_factory=dict[str, ViewSettings])
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict[str, UpstreamSettings])
+
+    def declared(self) -> list[View]:
+        """The views of the file."""
+        return [View(name=name, **dict(said)) for name, said in self.views.items()]
 
     @property
     def database_url(self) -> str:
@@ -135,6 +155,11 @@ def read(path: Path | None) -> Settings:
             raise ConfigFault(
                 f"{path}:{where}: upstream names are like 'my-agent', at most 24 characters; not '{name}'"
             )
+    for view in settings.declared():
+        try:
+            require_sound(view)
+        except ViewFault as fault:
+            raise ConfigFault(f"{path}:{line_of(text, ('views', view.name))}: {fault}") from fault
     return settings.model_copy(update={"data_dir": (home / settings.data_dir).resolve()})
 
 
@@ -153,7 +178,8 @@ def _known(where: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
     for part in where:
         kind = model.model_fields[part].annotation if part in model.model_fields else None
-        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else UpstreamSettings
+        of_many = ViewSettings if "views" in where[:1] else UpstreamSettings
+        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else of_many
     return list(model.model_fields)
 
 

@@ -110,11 +110,13 @@ class Box:
         self._standing |= asyncio.all_tasks()
         return url
 
-    async def key(self, name: str, allow: tuple[str, ...] = ("*",), roles: tuple[str, ...] = ("call",)) -> str:
-        """A new key's secret."""
+    async def key(
+        self, name: str, allow: tuple[str, ...] = ("*",), roles: tuple[str, ...] = ("call",), **more: Any
+    ) -> str:
+        """A new key's secret. `more`: as in `gateway.keys.Wanted`."""
         from gateway.keys import Wanted
 
-        return (await self.gateway.keys.create(Wanted(name, allow, roles)))[1]
+        return (await self.gateway.keys.create(Wanted(name, allow, roles, **more)))[1]
 
     def pending_tasks(self) -> "set[asyncio.Task[Any]]":
         """Tasks beyond the standing ones and the test's own."""

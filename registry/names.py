@@ -1,8 +1,10 @@
 """The one public name of an agent and of a tool: legal on every network, given once, never given to another."""
 
+import difflib
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from bisect import bisect
+from collections.abc import Container, Iterable, Sequence
 from hashlib import sha256
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
@@ -11,6 +13,8 @@ TOOL_LENGTH = 64
 AIM = 40
 """Characters at which a tool's name is aimed; its own part is left at least 24."""
 DIGEST = 6
+ALIKE = 1000
+"""Names that are compared to find the nearest."""
 
 
 def slug(name: str, identity: str, taken: Container[str]) -> str:
@@ -39,6 +43,13 @@ def tool(agent: str, native: str, taken: Container[str]) -> str:
         return whole
     stem = part[: room - 1 - DIGEST].rstrip("_-") or "tool"
     return _first_free((f"{agent}__{stem}_{digest(native, turn)}" for turn in range(1000)), taken)
+
+
+def nearest(ordered: Sequence[str], name: str, count: int) -> list[str]:
+    """Those of the sorted names that look like this one, most alike first. Of very many: of those that begin as it."""
+    name = name[:80]
+    start = max(0, min(bisect(ordered, name) - ALIKE // 2, len(ordered) - ALIKE))
+    return difflib.get_close_matches(name, ordered[start : start + ALIKE], count, 0.5)
 
 
 def fold(text: str) -> str:

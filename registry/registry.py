@@ -1,18 +1,21 @@
 """The registry: takes lists of agents in, gives each its names, keeps all of it, and swaps the snapshot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import orjson
+from sqlalchemy import Connection
 
-from registry import rows
+from registry import rows, views
 from registry.listing import Change, Comparison, Listed
-from registry.model import Address, Agent, Tool
+from registry.model import Address, Agent, Tool, View
 from registry.rows import KeptAgent
 from registry.snapshot import Snapshot
 from registry.store import Store
+from registry.views import ViewFault, Window
 
 __all__ = ["Change", "Listed", "Registry"]
 
@@ -29,6 +32,8 @@ class Registry:
         self._store = store
         self._kept: dict[Address, KeptAgent] = {}
         self._away: dict[tuple[str, str], str] = {}
+        self._stored: dict[str, View] = {}
+        self._declared: dict[str, View] = {}
         self._lock = asyncio.Lock()
         self._grown = asyncio.Event()
         self.snapshot = Snapshot(0, ())
@@ -36,6 +41,7 @@ class Registry:
     async def load(self) -> None:
         """The last catalogue, at once: every agent degraded until its upstream has answered."""
         revision, self._kept = await self._store.run(rows.read)
+        self._stored = await self._store.run(views.read)
         for address in self._kept:
             self._away.setdefault((address.network, address.upstream), "it was not reached since the start")
         self._swap(revision)
@@ -116,6 +122,47 @@ class Registry:
             await _to_its_end(self._edit(edits))
             return sorted(taken)
 
+    # -- views ----------------------------------------------------------------------------------------------------
+
+    def declare(self, declared: Iterable[View]) -> None:
+        """The operator's views, in place of those that were declared before. They win clashes, and are not kept.
+
+        Raises `ViewFault`, and changes nothing then.
+        """
+        wanted = {view.name: view for view in declared}
+        for view in wanted.values():
+            views.require_sound(view)
+        if wanted != self._declared:
+            self._declared = wanted
+            self._swap(0)
+
+    def is_declared(self, name: str) -> bool:
+        """Whether the operator's file has the view of this name."""
+        return name in self._declared
+
+    async def put_view(self, view: View) -> None:
+        """Keeps the view, in place of one of the same name. Raises `ViewFault` for one that cannot be."""
+        views.require_sound(view)
+        async with self._lock:
+            if clash := Window(view, self.snapshot.tools).left_out:
+                taken = ", ".join(repr(name) for name in clash[:3])
+                raise ViewFault(f"a rename would take the name of another tool of this view: {taken}")
+            if self._stored.get(view.name) != view:
+                await _to_its_end(self._keep_view(view.name, view))
+
+    async def delete_view(self, name: str) -> bool:
+        """Whether there was one to be taken away. Those that were declared are not."""
+        async with self._lock:
+            if name not in self._stored:
+                return False
+            await _to_its_end(self._keep_view(name, None))
+            return True
+
+    async def _keep_view(self, name: str, view: View | None) -> None:
+        revision = await self._store.run(lambda connection: _write_view(connection, name, view))
+        self._stored = {n: v for n, v in self._stored.items() if n != name} | ({name: view} if view else {})
+        self._swap(revision)
+
     async def changes(self) -> AsyncIterator[int]:
         """The revision, each time it grew. A slow listener gets the newest, not each."""
         seen = self.snapshot.revision
@@ -150,7 +197,8 @@ class Registry:
             away = (address.network, address.upstream) in self._away
             tools = sorted((k.tool for k in kept.tools.values() if not k.withdrawn), key=_name)
             agents.append(replace(kept.agent, tools=tuple(tools), degraded=away))
-        self.snapshot = Snapshot(max(revision, self.snapshot.revision + 1), agents)
+        known = MappingProxyType(dict(sorted({**self._stored, **self._declared}.items())))
+        self.snapshot = Snapshot(max(revision, self.snapshot.revision + 1), agents, known)
         self._grown.set()
         self._grown = asyncio.Event()
 
@@ -169,6 +217,11 @@ async def _to_its_end(writing: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()
         raise
+
+
+def _write_view(connection: Connection, name: str, view: View | None) -> int:
+    views.write(connection, name, view)
+    return rows.grow(connection)
 
 
 def _name(tool: Tool) -> str:

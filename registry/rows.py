@@ -68,7 +68,7 @@ def write(connection: Connection, before: Kept, now: Kept) -> int:
     _update(connection, tables.agents, "slug", old_agents)
     _insert(connection, tables.tools, new_tools)
     _update(connection, tables.tools, "name", old_tools)
-    return _grow(connection)
+    return grow(connection)
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -83,7 +83,8 @@ def _update(connection: Connection, table: Table, key: str, rows: Sequence[Mappi
         connection.execute(update(table).where(table.c[key] == bindparam(f"_{key}")).values(values), named)
 
 
-def _grow(connection: Connection) -> int:
+def grow(connection: Connection) -> int:
+    """The next revision."""
     table = tables.revision
     if connection.execute(update(table).values(value=table.c.value + 1)).rowcount == 0:
         connection.execute(insert(table).values(id=1, value=1))

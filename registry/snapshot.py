@@ -1,7 +1,5 @@
 """The immutable index of all agents and tools. Every read on the call path is here; it is swapped whole."""
 
-import difflib
-from bisect import bisect
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +9,9 @@ from types import MappingProxyType
 import jsonschema_rs
 import orjson
 
-from registry.model import Agent, Json, Tool
+from registry import names
+from registry.model import Agent, Json, Tool, View
+from registry.views import Window
 from registry.weight import Weight, levels, weigh
 
 VALIDATORS = 4096
@@ -20,8 +20,6 @@ MOST_PLACES = 20_000
 """Places of arguments up to which all their faults are listed; of larger ones the first is."""
 FEW_TOLD, MOST_TOLD = 30, 5_000
 """Looks (see `registry.weight`) up to which faults are listed: each takes some 30 us."""
-ALIKE = 1000
-"""Names that are compared to find the nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,23 +109,33 @@ def _said(fault: "jsonschema_rs.ValidationError") -> str:
 
 
 class Snapshot:
-    """`agents` by slug and `tools`, both sorted, each agent's tools with it. Never changed after it is made."""
+    """`agents` by slug and `tools`, both sorted, each agent's tools with it; `views` by name. Never changed after it is
+    made."""
 
-    def __init__(self, revision: int, agents: Iterable[Agent]) -> None:
+    def __init__(
+        self, revision: int, agents: Iterable[Agent], views: Mapping[str, View] = MappingProxyType({})
+    ) -> None:
         self.revision = revision
+        self.views = views
         listed = sorted(agents, key=lambda agent: agent.slug)
         self.agents: Mapping[str, Agent] = MappingProxyType({agent.slug: agent for agent in listed})
         entries = {tool.name: Entry(tool, agent) for agent in listed for tool in agent.tools}
         self._names = sorted(entries)
         self._entries = {name: entries[name] for name in self._names}
         self.tools: tuple[Tool, ...] = tuple(entry.tool for entry in self._entries.values())
+        self._windows: dict[str, Window] = {}
 
     def find(self, name: str) -> Entry | None:
         """The tool of this public name."""
         return self._entries.get(name)
 
+    def window(self, name: str) -> Window | None:
+        """What the view of this name shows, made on first use; None without such a view."""
+        found = self._windows.get(name)
+        if found is None and name in self.views:
+            found = self._windows[name] = Window(self.views[name], self.tools)
+        return found
+
     def nearest(self, name: str, count: int) -> list[str]:
         """Names that look like this one, most alike first. Among very many: of those that begin as it does."""
-        name = name[:80]
-        start = max(0, min(bisect(self._names, name) - ALIKE // 2, len(self._names) - ALIKE))
-        return difflib.get_close_matches(name, self._names[start : start + ALIKE], count, 0.5)
+        return names.nearest(self._names, name, count)

@@ -5,7 +5,7 @@ Rows of `agents` and `tools` are never deleted: a name is given once.
 
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision of `migrations/`."""
 
 metadata = MetaData(
@@ -76,6 +76,21 @@ keys = Table(
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
+    Column("rate", Text, nullable=False, server_default=""),
+    Column("concurrent", Integer),
+    Column("daily", Integer),
+    Column("views", Text, nullable=False, server_default="[]"),
+    Column("patience", Float),
+    Column("last_used", Float),
+    Column("day", Integer, nullable=False, server_default="0"),
+    Column("calls", Integer, nullable=False, server_default="0"),
+)
+
+views = Table(
+    "views",
+    metadata,
+    Column("name", String(24), primary_key=True),
+    Column("body", Text, nullable=False),
 )
 
 audit = Table(

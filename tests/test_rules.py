@@ -58,7 +58,7 @@ def test_every_setting_error_and_contract_member_is_documented() -> None:
         assert name in text
         for key in getattr(section.annotation, "model_fields", {}):
             assert f"`{name}.{key}`" in text
-    for key in settings.UpstreamSettings.model_fields:
+    for key in (*settings.UpstreamSettings.model_fields, *settings.ViewSettings.model_fields):
         assert f".{key}`" in text
     table = (ROOT / "docs" / "errors.md").read_text()
     for kind in vars(errors).values():

@@ -153,3 +153,56 @@ CALL: dict[str, Any] = {
         }
     }
 }
+_VIEW = _parameter("view", "Its name; `all` for every tool.")
+
+
+def answers(id: str) -> dict[str, Any]:
+    """The operation by which a question back is answered."""
+    said = {
+        "type": "object",
+        "required": ["tool", "token", "values"],
+        "additionalProperties": False,
+        "properties": {
+            "tool": {"type": "string", "description": "The name of the tool that asked."},
+            "token": {"type": "string"},
+            "values": {"type": "object", "description": "For each request's id, the object that was filled in."},
+        },
+    }
+    return {
+        "summary": "Answer a question back",
+        "description": "When a call was answered 202 with the state `asking`: its token, and values for its requests.",
+        "operationId": id,
+        "requestBody": {"required": True, "content": _json(said)},
+        "responses": {
+            "200": {"description": "As the tool answers.", "content": _json({})},
+            "202": {"description": "It asks again, or takes longer.", "content": _json(_ref("Call"))},
+            **problems(*PROBLEMS),
+        },
+    }
+
+
+def _view(path: str, method: str, operation: dict[str, Any], *more: dict[str, Any]) -> dict[str, Any]:
+    return {"paths": {path: {method: {"tags": ["views"], "parameters": [_VIEW, *more], **operation}}}}
+
+
+VIEW = _view("/v1/views/{view}/openapi.json", "get", {
+    "summary": "The tools of a view as operations of their own",
+    "description": "An OpenAPI document that has each tool that this key may call, with its own schemas.",
+    "operationId": "describeView",
+    "responses": {
+        "200": {"description": "The document.", "content": _json({"type": "object"})},
+        **problems("400", "401", "403", "404"),
+    },
+})  # fmt: skip
+VIEW_TOOL = _view("/v1/views/{view}/tools/{tool}", "post", {
+    "summary": "Call a tool of a view with its arguments alone",
+    "description": "The body is the arguments; the answer is as the tool's output schema says, or text and content.",
+    "operationId": "callToolOfView",
+    "requestBody": {"required": False, "content": _json({"type": "object"})},
+    "responses": {
+        "200": {"description": "What it answered.", "content": _json({})},
+        "202": {"description": "It asks back, or takes longer than this caller waits.", "content": _json(_ref("Call"))},
+        **problems(*PROBLEMS),
+    },
+}, _parameter("tool", "The name that the view shows."))  # fmt: skip
+VIEW_ANSWERS = _view("/v1/views/{view}/answers", "post", answers("answerToolOfView"))

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from adapters import hops
-from adapters.errors import BadArguments
+from adapters.errors import BadArguments, Broken
 from adapters.spi import (
     Accepted,
     Answer,
@@ -23,6 +23,7 @@ from adapters.spi import (
     Event,
     File,
     Form,
+    Json,
     Part,
     Payment,
     Price,
@@ -31,10 +32,12 @@ from adapters.spi import (
     Result,
     Sampling,
     Text,
+    Tool,
     Visit,
 )  # fmt: skip
 
 KNOWN = frozenset({"arguments", "id", "conversation", "timeout", "budget", "answer", "detached"})
+HEADERS = {"id": "idempotency-key", "conversation": "doolittle-conversation", "budget": "doolittle-budget"}
 DAY = 86400.0
 
 
@@ -66,7 +69,34 @@ def call(tool: str, body: bytes, caller: Caller, headers: Mapping[str, str], fre
     )
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def direct(tool: str, body: bytes, caller: Caller, headers: Mapping[str, str], fresh: str) -> Call:
+    """The call whose arguments are the whole body; all else stands in headers. Raises `BadArguments`."""
+    chain = hops.read(headers.get("doolittle-hops", ""))
+    said = {key: headers.get(name) or None for key, name in HEADERS.items()}
+    return Call(
+        id=_text(said, "id", 128) or fresh,
+        tool=tool,
+        arguments=_object(body, "the arguments of the tool"),
+        caller=caller,
+        conversation=_text(said, "conversation", 256),
+        budget=_budget(said),
+        trace=headers.get("traceparent"),
+        hops=chain,
+        parent=chain[-1].call if chain else None,
+    )
+
+
+def answered(body: bytes) -> tuple[str, Answer]:
+    """The name of the tool that asked, and the answer to it. Raises `BadArguments`."""
+    said = _object(body, "'tool', 'token' and 'values'")
+    tool = said.pop("tool", None)
+    answer = _answer({"answer": said})
+    if not isinstance(tool, str) or answer is None:
+        raise BadArguments("'tool' is the name of the tool that asked")
+    return tool, answer
+
+
+def _object(body: bytes, what: str = '{"arguments": {…}}') -> dict[str, Any]:
     if not body:
         return {}
     try:
@@ -74,7 +104,7 @@ def _object(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as fault:
         raise BadArguments(f"the body is not JSON: {fault}"[:200]) from fault
     if not isinstance(said, dict):
-        raise BadArguments('the body is a JSON object: {"arguments": {…}}')
+        raise BadArguments(f"the body is a JSON object: {what}")
     return said
 
 
@@ -177,6 +207,15 @@ def result(of: Result) -> dict[str, Any]:
     if of.cost is not None:
         document["cost"] = price(of.cost)
     return document
+
+
+def plain(of: Result, tool: Tool) -> Json:
+    """What a tool with an output schema gave for it; else text and content. Raises `Broken` where it gave nothing."""
+    if tool.output_schema is None:
+        return {"text": of.text, "content": [content(c) for c in of.content]}
+    if of.structured is None:
+        raise Broken(f"'{tool.name}' did not answer in the form that it promises", detail=of.text[:200])
+    return of.structured
 
 
 def outcome(id: str, last: Event) -> dict[str, Any]:

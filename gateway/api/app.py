@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from adapters.errors import BadArguments, CallerError, GatewayError, Unknown
-from adapters.spi import Caller, Receive, Route, Scope, Send, Upstream
-from gateway import policy
+from adapters.spi import Receive, Route, Scope, Send, Upstream
 from gateway.api import models as m
+from gateway.api.views import views
+from gateway.api.who import Admin, Anybody
 from gateway.keys import Wanted
 from gateway.settings import ConfigFault, read
 
@@ -21,21 +22,6 @@ PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas
 CODES = {400: "Not as it must be.", 401: "No valid key.", 403: "Not with this key.", 404: "Not there.",
          409: "In the way.", 413: "Too large.", 415: "Not JSON."}  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
-
-
-def caller(request: Request) -> Caller:
-    found: Caller = request.scope["caller"]
-    return found
-
-
-def admin(request: Request) -> Caller:
-    found = caller(request)
-    policy.require_role(found, "admin")
-    return found
-
-
-Anybody = Annotated[Caller, Depends(caller)]
-Admin = Annotated[Caller, Depends(admin)]
 
 
 def routes(gateway: "Gateway") -> list[Route]:
@@ -96,6 +82,7 @@ def _application(gateway: "Gateway") -> FastAPI:
 
     _catalogue(app, gateway)
     _upstreams(app, gateway)
+    views(app, gateway)
     _keys(app, gateway)
     _operations(app, gateway)
     _inside(app, gateway)
@@ -118,10 +105,15 @@ def _catalogue(app: FastAPI, gateway: "Gateway") -> None:
 
     @app.get("/v1/tools", tags=["catalogue"])
     async def list_tools(
-        who: Anybody, q: Annotated[str, Query(max_length=1000)] = "", agent: Annotated[str, Query(max_length=64)] = ""
+        who: Anybody,
+        q: Annotated[str, Query(max_length=1000)] = "",
+        agent: Annotated[str, Query(max_length=64)] = "",
+        view: Annotated[str, Query(max_length=64)] = "",
     ) -> list[m.ToolOut]:
-        """The tools that this key may call; `q` finds by words, best first; `agent` takes those of one."""
-        found = await gateway.catalog.search(q, who) if q else gateway.catalog.tools(who, agent or None)
+        """The tools that this key may call; `q` finds by words, best first; `agent` takes those of one; `view` looks
+        through one: names are then those that it shows."""
+        catalog = gateway.catalog.view(view, who) if view else gateway.catalog
+        found = await catalog.search(q, who) if q else catalog.tools(who, agent or None)
         agents = gateway.registry.snapshot.agents
         return [m.tool_out(t, agents[t.agent]) for t in found if t.agent in agents and agent in ("", t.agent)]
 
@@ -188,7 +180,12 @@ def _keys(app: FastAPI, gateway: "Gateway") -> None:
         """Makes a key. Its secret is in this answer and nowhere else."""
         if not gateway.keys.exist and "admin" not in said.roles:
             raise CallerError("the first key needs the role 'admin': without one, nobody could make another over /v1")
-        wanted = Wanted(said.name, tuple(said.allow), tuple(said.roles), said.agent, said.days)
+        if strange := [view for view in said.views if view not in gateway.registry.snapshot.views]:
+            raise BadArguments(f"no view is called '{strange[0][:40]}'; see: doolittle views list")
+        wanted = Wanted(
+            said.name, tuple(said.allow), tuple(said.roles), said.agent, said.days, said.rate, said.concurrent,
+            said.daily, tuple(said.views), said.patience,
+        )  # fmt: skip
         return m.key_out(*await gateway.keys.create(wanted))
 
     @app.delete("/v1/keys/{id}", tags=["keys"], status_code=204)
@@ -247,6 +244,7 @@ def _inside(app: FastAPI, gateway: "Gateway") -> None:
             return {"added": [], "removed": [], "changed": []}
         try:
             gateway.settings = read(gateway.config_file)
+            gateway.registry.declare(gateway.settings.declared())
         except ConfigFault as fault:
             raise BadArguments(str(fault)) from fault
         return await gateway.upstreams.reload(gateway.configured())

@@ -6,9 +6,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.load import Found
-from adapters.spi import Agent, Tool
+from adapters.spi import Agent, Tool, View
 from gateway.keys import Key
 from gateway.upstreams import LiveUpstream
+from registry.views import Window
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
@@ -78,17 +79,24 @@ class ReportOut(Document):
 
 
 class KeyIn(Document):
-    """A key to be made. `allow` are globs over tool names; `days` until it expires."""
+    """A key to be made. `allow` are globs over tool names; `days` until it expires. `rate` ("60/minute") stands in
+    place of the setting; `concurrent` calls at once, `daily` calls a day of UTC; with `views`, only their tools are
+    seen and called; `patience`: seconds after which a call is answered with what there is so far."""
 
     name: str = Field(min_length=1, max_length=80)
     allow: list[str] = Field(default_factory=lambda: ["*"], max_length=100)
     roles: list[Literal["call", "admin", "register"]] = Field(default_factory=lambda: ["call"])
     agent: str = ""
     days: float | None = Field(None, gt=0, le=36500)
+    rate: str = Field("", max_length=40)
+    concurrent: int | None = Field(None, ge=1, le=2**31 - 1)
+    daily: int | None = Field(None, ge=1, le=2**31 - 1)
+    views: list[str] = Field(default_factory=list, max_length=100)
+    patience: float | None = Field(None, ge=0, le=86400)
 
 
 class KeyOut(Document):
-    """A key without its secret, but for the one answer that makes it."""
+    """A key without its secret, but for the one answer that makes it. `today`: calls of this day of UTC."""
 
     id: str
     name: str
@@ -98,7 +106,46 @@ class KeyOut(Document):
     created: float
     expires: float | None
     revoked: float | None
+    rate: str
+    concurrent: int | None
+    daily: int | None
+    views: list[str]
+    patience: float | None
+    last_used: float | None
+    today: int
     secret: str | None = None
+
+
+class ViewIn(Document):
+    """A view: globs over public names, and the names that are shown in place of public ones."""
+
+    description: str = Field("", max_length=2000)
+    include: list[str] = Field(default_factory=lambda: ["*"], max_length=1000)
+    exclude: list[str] = Field(default_factory=list, max_length=1000)
+    renames: dict[str, str] = Field(default_factory=dict, max_length=1000)
+    pinned: list[str] = Field(default_factory=list, max_length=1000)
+    search: bool = False
+    patience: float | None = Field(None, ge=0, le=86400)
+
+
+class ViewLine(Document):
+    """A view as those see it who may use it; `tools`: how many it shows to them."""
+
+    name: str
+    description: str
+    origin: Literal["file", "api"]
+    search: bool
+    tools: int
+
+
+class ViewOut(ViewIn):
+    """A view as its administrator sees it. `shown` are the names that it shows; `left_out` are public names of tools
+    that it would take, were their name not that of a rename."""
+
+    name: str
+    origin: Literal["file", "api"]
+    shown: list[str]
+    left_out: list[str]
 
 
 class PendingOut(Document):
@@ -150,10 +197,25 @@ def upstream_out(live: LiveUpstream, agents: list[Agent]) -> UpstreamOut:
     )  # fmt: skip
 
 
+def view_line(of: View, declared: bool, tools: int) -> ViewLine:
+    origin = "file" if declared else "api"
+    return ViewLine(name=of.name, description=of.description, origin=origin, search=of.search, tools=tools)
+
+
+def view_out(window: Window, declared: bool) -> ViewOut:
+    of = window.view
+    return ViewOut(
+        name=of.name, description=of.description, include=list(of.include), exclude=list(of.exclude),
+        renames=dict(of.renames), pinned=list(of.pinned), search=of.search, patience=of.patience,
+        origin="file" if declared else "api", shown=[t.name for t in window.tools], left_out=list(window.left_out),
+    )  # fmt: skip
+
+
 def key_out(key: Key, secret: str | None = None) -> KeyOut:
     return KeyOut(
         id=key.id, name=key.name, allow=list(key.allow), roles=list(key.roles), agent=key.agent, created=key.created,
-        expires=key.expires, revoked=key.revoked, secret=secret,
+        expires=key.expires, revoked=key.revoked, rate=key.rate, concurrent=key.concurrent, daily=key.daily,
+        views=list(key.views), patience=key.patience, last_used=key.last_used, today=key.today, secret=secret,
     )  # fmt: skip
 
 

@@ -49,12 +49,13 @@ def tools(app: typer.Typer, with_house: Any) -> None:
         ctx: typer.Context,
         query: Annotated[str, typer.Argument(help="Find by words.")] = "",
         agent: Annotated[str, typer.Option(help="Of this agent only.")] = "",
+        view: Annotated[str, typer.Option(help="Through this view: the names that it shows.")] = "",
         json: Json = False,
     ) -> None:
         """The tools that can be called."""
 
         async def work(here: House) -> int:
-            found = await here.ask("GET", "/v1/tools", params={"q": query, "agent": agent})
+            found = await here.ask("GET", "/v1/tools", params={"q": query, "agent": agent, "view": view})
             if json or ctx.obj.as_json:
                 document(found)
             else:

@@ -11,7 +11,7 @@ import typer
 
 from adapters.errors import GatewayError
 from adapters.load import Adapters
-from gateway.cli import calling, managing, operating
+from gateway.cli import calling, managing, operating, views
 from gateway.cli.house import House, Place, exit_code, house
 from gateway.cli.show import say
 from gateway.settings import ConfigFault
@@ -58,7 +58,7 @@ def with_house(work: Callable[[House], Awaitable[int]], place: Place) -> int:
 
 def run() -> None:
     """The entry point."""
-    for command in (*calling.COMMANDS, *managing.COMMANDS, *operating.COMMANDS):
+    for command in (*calling.COMMANDS, *managing.COMMANDS, *views.COMMANDS, *operating.COMMANDS):
         command(app, with_house)
     _of_adapters()
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
@@ -114,12 +115,18 @@ def keys(app: typer.Typer, with_house: Any) -> None:
         role: Annotated[list[str] | None, typer.Option(help="call, admin, register.")] = None,
         agent: Annotated[str, typer.Option(help="The agent that will hold it.")] = "",
         days: Annotated[float | None, typer.Option(help="Until it expires.")] = None,
+        rate: Annotated[str, typer.Option(help="How often it may call: 60/minute.")] = "",
+        concurrent: Annotated[int | None, typer.Option(help="Calls at once.")] = None,
+        daily: Annotated[int | None, typer.Option(help="Calls a day (of UTC).")] = None,
+        view: Annotated[list[str] | None, typer.Option(help="Only the tools of this view; may be repeated.")] = None,
+        patience: Annotated[float | None, typer.Option(help="Seconds that a call waits; 0: for ever.")] = None,
         json: Json = False,
     ) -> None:
         """Make a key. It is shown once."""
 
         async def work(here: House) -> int:
             said = {"name": name, "allow": allow or ["*"], "roles": role or ["call"], "agent": agent, "days": days}
+            said |= {"rate": rate, "concurrent": concurrent, "daily": daily, "views": view or [], "patience": patience}
             made = await here.ask("POST", "/v1/keys", json=said)
             if json or ctx.obj.as_json:
                 document(made)
@@ -141,14 +148,9 @@ def keys(app: typer.Typer, with_house: Any) -> None:
             if json or ctx.obj.as_json:
                 document(found)
             else:
-                rows = [{**k, "state": "revoked" if k["revoked"] else "ok"} for k in found]
-                rows = [{**k, "allow": " ".join(k["allow"]), "roles": " ".join(k["roles"])} for k in rows]
-                shown = columns(rows, "id", "name", "allow", "roles", "state")
-                table(
-                    ("key", "name", "allow", "roles", "state"),
-                    shown,
-                    "There are no keys: anybody on this machine may call.",
-                )
+                names = ("id", "name", "allow", "views", "roles", "limits", "used", "state")
+                shown = columns([_key_row(key) for key in found], *names)
+                table(("key", *names[1:]), shown, "There are no keys: anybody on this machine may call.")
             return 0
 
         raise typer.Exit(with_house(work, _with(ctx.obj, json)))
@@ -163,6 +165,19 @@ def keys(app: typer.Typer, with_house: Any) -> None:
             return 0
 
         raise typer.Exit(with_house(work, ctx.obj))
+
+
+def _key_row(key: dict[str, Any]) -> dict[str, str]:
+    ended = key["expires"] is not None and key["expires"] < time.time()
+    day = f"{key['today']}/{key['daily']} a day" if key["daily"] else f"{key['today']} today" if key["today"] else ""
+    at_once = f"{key['concurrent']} at once" if key["concurrent"] else ""
+    waits = f"waits {key['patience']:g} s" if key["patience"] else ""
+    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(key["last_used"])) if key["last_used"] else "never"
+    return {
+        "id": key["id"], "name": key["name"], "allow": " ".join(key["allow"]), "roles": " ".join(key["roles"]),
+        "views": " ".join(key["views"]), "limits": ", ".join(filter(None, (key["rate"], at_once, day, waits))),
+        "used": used, "state": "revoked" if key["revoked"] else "expired" if ended else "ok",
+    }  # fmt: skip
 
 
 def approve(app: typer.Typer, with_house: Any) -> None:

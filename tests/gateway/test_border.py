@@ -30,7 +30,16 @@ async def http(box: Box, far: World) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-FACES = [CALL, "/mcp", "/mcp/all", "/mcp/agents/all", "/v1/keys", "/v1/reload", "/nothing/here"]
+FACES = [
+    CALL,
+    "/mcp",
+    "/mcp/all",
+    "/mcp/agents/all",
+    "/v1/views/all/tools/all__echo",
+    "/v1/keys",
+    "/v1/reload",
+    "/nothing/here",
+]
 
 
 @pytest.mark.parametrize("path", FACES)

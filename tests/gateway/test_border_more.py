@@ -148,8 +148,10 @@ ADMIN = [
     ("POST", "/v1/upstreams/world/refresh"), ("GET", "/v1/pending"), ("POST", "/v1/pending/all/approve"),
     ("PUT", "/v1/agents/all/pause"), ("DELETE", "/v1/agents/all/pause"), ("GET", "/v1/audit"),
     ("GET", "/v1/adapters"), ("GET", "/v1/faults"), ("POST", "/v1/reload"),
+    ("GET", "/v1/views/x"), ("PUT", "/v1/views/x"), ("DELETE", "/v1/views/x"),
 ]  # fmt: skip
-BODIES = {"/v1/keys": {"name": "x"}, "/v1/upstreams": {"name": "x", "network": "fake", "url": "fake://x"}}
+UPSTREAM = {"name": "x", "network": "fake", "url": "fake://x"}
+BODIES: dict[str, dict[str, str]] = {"/v1/keys": {"name": "x"}, "/v1/upstreams": UPSTREAM, "/v1/views/x": {}}
 
 
 @pytest.mark.parametrize(("method", "path"), ADMIN)
