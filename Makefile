@@ -4,10 +4,10 @@ BIN := .venv/bin
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit lint types bench docs lock clean
+.PHONY: help install run test unit lint types bench conformance docs lock clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 install: .venv/.installed ## the virtual environment, from requirements.lock
 
@@ -38,6 +38,9 @@ types: install ## pyright, strict
 bench: install ## calls a second, CPU per call, memory, start-up; writes build/bench.json
 	@$(BIN)/python -m bench
 
+conformance: install ## MCP's own conformance suites, direct and through the gateway; ONLY=words; writes build/conformance.json
+	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"
+
 docs: install ## the tables in docs/ that are made from the code
 	@$(BIN)/python docs/make.py
 
@@ -47,4 +50,5 @@ lock: ## requirements.lock anew, from pyproject.toml
 	  --extra all --group dev pyproject.toml -o requirements.lock
 
 clean: ## all that was installed or made
-	rm -rf .venv .doolittle build examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules
+	rm -rf .venv .doolittle build examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules \
+	  tests/e2e/mcp/node_modules tests/e2e/mcp/conformance/node_modules
