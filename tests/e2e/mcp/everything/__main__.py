@@ -16,6 +16,7 @@ from tests.e2e.mcp.everything.tool import World
 
 async def http(world: World, port: int) -> None:
     sock = socket.create_server(("127.0.0.1", port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = uvicorn.Server(uvicorn.Config(app(world), http="h11", log_level="error", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     print(json.dumps({"ready": f"http://127.0.0.1:{sock.getsockname()[1]}/mcp"}), flush=True)

@@ -1,0 +1,184 @@
+"""What a client sees of a server, in a form that can be compared: calls, lists, documents, errors."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import mcp_types as t
+from mcp import Client
+from mcp.shared.exceptions import MCPError
+
+Outcome: TypeAlias = dict[str, Any]
+TIMES = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z?"
+    r"|[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT\S* \([^)]*\)"
+    r"|(\d{1,2}/\d{1,2}/\d{4}, )?\d{1,2}:\d\d:\d\d(\s[AP]M)?"
+)
+IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+OURS = ("doolittle/", "io.modelcontextprotocol/")
+LISTED = ("title", "description", "inputSchema", "outputSchema", "annotations", "icons")
+SAMPLES: dict[str, Any] = {"string": "a text", "integer": 3, "number": 2.5, "boolean": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One call. `{root}` in the arguments is the server's own folder; `keep`: only what matches is compared."""
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    keep: str = ""
+
+    def filled(self, root: str) -> dict[str, Any]:
+        return dict(json.loads(json.dumps(dict(self.arguments)).replace("{root}", root)))
+
+
+# -- the client's side of questions --------------------------------------------------------------------------------
+
+
+async def elicit(context: Any, params: Any) -> t.ElicitResult:
+    """Fills a form in, with its defaults where it has any; agrees to open a URL."""
+    if isinstance(params, t.ElicitRequestURLParams):
+        return t.ElicitResult(action="accept")
+    content: dict[str, Any] = {}
+    for name, schema in params.requested_schema["properties"].items():
+        content[name] = schema.get("default", _sample(schema))
+    return t.ElicitResult(action="accept", content=content)
+
+
+def _sample(schema: Mapping[str, Any]) -> Any:
+    if schema.get("type") == "array":
+        return [_sample(schema["items"])]
+    choices = schema.get("enum") or [one["const"] for one in schema.get("oneOf") or schema.get("anyOf") or ()]
+    if choices:
+        return choices[0]
+    by_format = {"email": "ada@example.org", "uri": "https://example.org/", "date": "2026-01-02"}
+    return by_format.get(str(schema.get("format")), SAMPLES[schema.get("type", "string")])
+
+
+async def sample(context: Any, params: t.CreateMessageRequestParams) -> t.CreateMessageResult:
+    """A model that repeats the last message."""
+    said: Any = params.messages[-1].content
+    text = f"heard: {getattr(said, 'text', said)}"
+    return t.CreateMessageResult(role="assistant", content=t.TextContent(type="text", text=text), model="parrot")
+
+
+async def roots(context: Any) -> t.ListRootsResult:
+    return t.ListRootsResult(roots=[t.Root.model_validate({"uri": "file:///srv/tea", "name": "tea"})])
+
+
+# -- what was seen -------------------------------------------------------------------------------------------------
+
+
+def clean(found: Any, root: str) -> Any:
+    """Without what is different each time: the folder, times, ids; `_meta` without ours and the protocol's."""
+    if isinstance(found, str):
+        return IDS.sub("ID", TIMES.sub("TIME", found.replace(root, "ROOT") if root else found))
+    if isinstance(found, list):
+        return [clean(one, root) for one in found]
+    if not isinstance(found, dict):
+        return found
+    made: dict[str, Any] = {}
+    for key, value in found.items():
+        if key == "_meta":
+            foreign = {k: v for k, v in value.items() if not k.startswith(OURS)}
+            made |= {"_meta": clean(foreign, root)} if foreign else {}
+        else:
+            made[key] = clean(_decoded(value) if key == "blob" and isinstance(value, str) else value, root)
+    return made
+
+
+def _decoded(blob: str) -> str:
+    try:
+        return "decoded: " + base64.b64decode(blob).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return blob
+
+
+def canonical(found: Any) -> str:
+    return json.dumps(found, sort_keys=True, ensure_ascii=False, indent=1)
+
+
+def plain(model: Any) -> dict[str, Any]:
+    return dict(model.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+async def called(client: Client, name: str, trial: Trial, root: str = "") -> Outcome:
+    """The outcome of a call, or its JSON-RPC error."""
+    try:
+        result = plain(await client.call_tool(name, trial.filled(root)))
+    except MCPError as fault:
+        return {"error": {"code": fault.code, "message": clean(fault.message, root)}}
+    seen = {key: result[key] for key in ("content", "structuredContent", "_meta") if key in result}
+    if trial.keep:
+        text = json.dumps(seen["content"])
+        return {"kept": re.findall(trial.keep, text), "isError": result.get("isError", False)}
+    return {**clean(seen, root), "isError": result.get("isError", False)}
+
+
+async def tried(read: Callable[[], Any], root: str = "") -> Outcome:
+    """The outcome of any other request."""
+    try:
+        result = clean(plain(await read()), root)
+    except MCPError as fault:
+        return {"error": {"code": fault.code, "message": clean(fault.message, root)}}
+    return {key: value for key, value in result.items() if key not in ("ttlMs", "cacheScope", "resultType")}
+
+
+async def listed(client: Client, natives: Mapping[str, str], root: str = "") -> Outcome:
+    """The tools by their native names, all pages, with what a model reads of them."""
+    found: Outcome = {}
+    cursor: str | None = None
+    while True:
+        page = await client.list_tools(cursor=cursor)
+        for tool in page.tools:
+            whole = clean(plain(tool), root)
+            found[natives.get(tool.name, tool.name)] = {key: whole[key] for key in (*LISTED, "_meta") if key in whole}
+        cursor = page.next_cursor
+        if not cursor:
+            return found
+
+
+async def calls(client: Client, trials: Sequence[Trial], natives: Mapping[str, str], root: str) -> dict[str, Outcome]:
+    """Each trial in turn; numbered, since a tool may be tried more than once."""
+    public = {native: name for name, native in natives.items()}
+    found: dict[str, Outcome] = {}
+    for number, trial in enumerate(trials):
+        name = public.get(trial.tool, trial.tool)
+        found[f"{number} {trial.tool}"] = await called(client, name, trial, root)
+    return found
+
+
+async def documents(client: Client, arguments: Mapping[str, str], uris: Sequence[str], root: str) -> dict[str, Outcome]:
+    """Resources, templates and prompts: the lists, each of them read, and those named; completions of arguments."""
+    found = {
+        "resources": await tried(client.list_resources, root),
+        "templates": await tried(client.list_resource_templates, root),
+        "prompts": await tried(client.list_prompts, root),
+    }
+    for uri in [*(r["uri"] for r in found["resources"].get("resources", ())), *uris]:
+        found[f"read {uri}"] = await tried(lambda uri=uri: client.read_resource(uri), root)
+    prompts: list[dict[str, Any]] = [*found["prompts"].get("prompts", ()), {"name": "no-such-prompt"}]
+    for prompt in prompts:
+        name: str = prompt["name"]
+        wanted: list[dict[str, str]] = prompt.get("arguments", [])
+        given = {a["name"]: arguments.get(a["name"], "a") for a in wanted}
+        found[f"prompt {name}"] = await tried(lambda n=name, g=given: client.get_prompt(n, g), root)
+        for argument in given:
+            ref = t.PromptReference(name=name)
+            ask = {"name": argument, "value": ""}
+            found[f"complete {name} {argument}"] = await tried(lambda r=ref, a=ask: client.complete(r, a), root)
+    return found
+
+
+def differences(direct: Mapping[str, Outcome], other: Mapping[str, Outcome]) -> list[str]:
+    """What is not the same, one text each; empty if nothing."""
+    found: list[str] = []
+    for key in sorted({*direct, *other}):
+        one, two = canonical(direct.get(key, "missing")), canonical(other.get(key, "missing"))
+        if one != two:
+            found.append(f"{key}\n  direct:  {one}\n  gateway: {two}")
+    return found
