@@ -4,13 +4,14 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import mcp_types as t
-from mcp import Client
 from mcp.shared.exceptions import MCPError
+
+from tests.e2e.mcp.eyes import Eyes
 
 Outcome: TypeAlias = dict[str, Any]
 TIMES = re.compile(
@@ -102,14 +103,10 @@ def canonical(found: Any) -> str:
     return json.dumps(found, sort_keys=True, ensure_ascii=False, indent=1)
 
 
-def plain(model: Any) -> dict[str, Any]:
-    return dict(model.model_dump(mode="json", by_alias=True, exclude_none=True))
-
-
-async def called(client: Client, name: str, trial: Trial, root: str = "") -> Outcome:
+async def called(eyes: Eyes, name: str, trial: Trial, root: str = "") -> Outcome:
     """The outcome of a call, or its JSON-RPC error."""
     try:
-        result = plain(await client.call_tool(name, trial.filled(root)))
+        result = await eyes("callTool", {"name": name, "arguments": trial.filled(root)})
     except MCPError as fault:
         return {"error": {"code": fault.code, "message": clean(fault.message, root)}}
     seen = {key: result[key] for key in ("content", "structuredContent", "_meta") if key in result}
@@ -119,58 +116,57 @@ async def called(client: Client, name: str, trial: Trial, root: str = "") -> Out
     return {**clean(seen, root), "isError": result.get("isError", False)}
 
 
-async def tried(read: Callable[[], Any], root: str = "") -> Outcome:
+async def tried(eyes: Eyes, method: str, params: dict[str, Any], root: str = "") -> Outcome:
     """The outcome of any other request."""
     try:
-        result = clean(plain(await read()), root)
+        result = clean(await eyes(method, params), root)
     except MCPError as fault:
         return {"error": {"code": fault.code, "message": clean(fault.message, root)}}
     return {key: value for key, value in result.items() if key not in ("ttlMs", "cacheScope", "resultType")}
 
 
-async def listed(client: Client, natives: Mapping[str, str], root: str = "") -> Outcome:
+async def listed(eyes: Eyes, natives: Mapping[str, str], root: str = "") -> Outcome:
     """The tools by their native names, all pages, with what a model reads of them."""
     found: Outcome = {}
-    cursor: str | None = None
+    params: dict[str, Any] = {}
     while True:
-        page = await client.list_tools(cursor=cursor)
-        for tool in page.tools:
-            whole = clean(plain(tool), root)
-            found[natives.get(tool.name, tool.name)] = {key: whole[key] for key in (*LISTED, "_meta") if key in whole}
-        cursor = page.next_cursor
-        if not cursor:
+        page = await eyes("listTools", params)
+        for tool in page["tools"]:
+            whole = clean(tool, root)
+            found[natives.get(tool["name"], tool["name"])] = {k: whole[k] for k in (*LISTED, "_meta") if k in whole}
+        if not page.get("nextCursor"):
             return found
+        params = {"cursor": page["nextCursor"]}
 
 
-async def calls(client: Client, trials: Sequence[Trial], natives: Mapping[str, str], root: str) -> dict[str, Outcome]:
+async def calls(eyes: Eyes, trials: Sequence[Trial], natives: Mapping[str, str], root: str) -> dict[str, Outcome]:
     """Each trial in turn; numbered, since a tool may be tried more than once."""
     public = {native: name for name, native in natives.items()}
     found: dict[str, Outcome] = {}
     for number, trial in enumerate(trials):
         name = public.get(trial.tool, trial.tool)
-        found[f"{number} {trial.tool}"] = await called(client, name, trial, root)
+        found[f"{number} {trial.tool}"] = await called(eyes, name, trial, root)
     return found
 
 
-async def documents(client: Client, arguments: Mapping[str, str], uris: Sequence[str], root: str) -> dict[str, Outcome]:
+async def documents(eyes: Eyes, arguments: Mapping[str, str], uris: Sequence[str], root: str) -> dict[str, Outcome]:
     """Resources, templates and prompts: the lists, each of them read, and those named; completions of arguments."""
     found = {
-        "resources": await tried(client.list_resources, root),
-        "templates": await tried(client.list_resource_templates, root),
-        "prompts": await tried(client.list_prompts, root),
+        "resources": await tried(eyes, "listResources", {}, root),
+        "templates": await tried(eyes, "listResourceTemplates", {}, root),
+        "prompts": await tried(eyes, "listPrompts", {}, root),
     }
     for uri in [*(r["uri"] for r in found["resources"].get("resources", ())), *uris]:
-        found[f"read {uri}"] = await tried(lambda uri=uri: client.read_resource(uri), root)
+        found[f"read {uri}"] = await tried(eyes, "readResource", {"uri": uri}, root)
     prompts: list[dict[str, Any]] = [*found["prompts"].get("prompts", ()), {"name": "no-such-prompt"}]
     for prompt in prompts:
         name: str = prompt["name"]
         wanted: list[dict[str, str]] = prompt.get("arguments", [])
         given = {a["name"]: arguments.get(a["name"], "a") for a in wanted}
-        found[f"prompt {name}"] = await tried(lambda n=name, g=given: client.get_prompt(n, g), root)
+        found[f"prompt {name}"] = await tried(eyes, "getPrompt", {"name": name, "arguments": given}, root)
         for argument in given:
-            ref = t.PromptReference(name=name)
-            ask = {"name": argument, "value": ""}
-            found[f"complete {name} {argument}"] = await tried(lambda r=ref, a=ask: client.complete(r, a), root)
+            params = {"ref": {"type": "ref/prompt", "name": name}, "argument": {"name": argument, "value": ""}}
+            found[f"complete {name} {argument}"] = await tried(eyes, "complete", params, root)
     return found
 
 

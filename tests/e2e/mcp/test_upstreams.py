@@ -4,6 +4,7 @@ Each side has a server of its own, so that those with a state see the same calls
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from adapters.spi import Upstream
-from examples.tour.eliza import npm_ci
+from examples.tour.eliza import NODE, npm_ci
 from gateway.testing import Box
-from tests.e2e.mcp import outcome, upstreams
+from tests.e2e.mcp import eyes, outcome, upstreams
+from tests.e2e.mcp.child import child
+from tests.e2e.mcp.eyes import Eyes
 from tests.e2e.mcp.outcome import Outcome, Trial
 from tests.e2e.mcp.upstreams import FARS, Far
 
@@ -39,56 +42,104 @@ def client(target: Any, mode: Any, far: Far) -> Client:
     )  # fmt: skip
 
 
-def directly(upstream: Upstream, mode: str, far: Far) -> Client:
-    """A client on the upstream itself."""
-    if upstream.url:
-        return client(upstream.url, mode, far)
-    options: Any = upstream.options
-    command = StdioServerParameters(
-        command=upstream.command[0], args=list(upstream.command[1:]), env=options["env"], cwd=options["cwd"]
-    )
-    return client(stdio_client(command), mode, far)
-
-
 @asynccontextmanager
-async def through(box: Box, upstream: Upstream, mode: str, far: Far) -> AsyncIterator[tuple[Client, dict[str, str]]]:
-    """A client on the gateway's view of that upstream, and the native names of its tools."""
-    await box.add(upstream)
-    assert box.degraded(upstream.name) is None
-    natives = {tool.name: tool.native for tool in box.tools(upstream.name)}
-    url = f"{await box.serve()}/mcp/agents/{upstream.name}"
-    async with client(url, mode, far) as inside:
-        yield inside, natives
+async def looking(upstream: Upstream, how: str, far: Far) -> AsyncIterator[Eyes]:
+    """A client on what `upstream` says: the Python one in that mode, or a TypeScript one ("v1", "v2")."""
+    if how.startswith("v"):
+        async with eyes.typescript(how, upstream.url) as asks:
+            yield asks
+        return
+    target: Any = upstream.url
+    if not target:
+        options: Any = upstream.options
+        command, *args = upstream.command
+        target = stdio_client(StdioServerParameters(command=command, args=args, env=options["env"], cwd=options["cwd"]))
+    async with client(target, how, far) as inside:
+        yield eyes.python(inside)
 
 
-async def seen(inside: Client, far: Far, natives: Mapping[str, str], root: Path) -> Seen:
+async def seen(asks: Eyes, far: Far, natives: Mapping[str, str], root: Path) -> Seen:
     """All that a client sees of a server."""
     folder = str(root)
     return {
-        "tools": await outcome.listed(inside, natives, folder),
-        "documents": await outcome.documents(inside, far.arguments, far.uris, folder),
-        "calls": await outcome.calls(inside, far.trials, natives, folder),
+        "tools": await outcome.listed(asks, natives, folder),
+        "documents": await outcome.documents(asks, far.arguments, far.uris, folder),
+        "calls": await outcome.calls(asks, far.trials, natives, folder),
     }
 
 
-async def seen_directly(far: Far, mode: str, folder: Path) -> Seen:
-    async with far.started(folder) as upstream, directly(upstream, mode, far) as inside:
-        return await seen(inside, far, {}, folder)
+async def seen_directly(far: Far, how: str, folder: Path) -> Seen:
+    async with far.started(folder) as upstream, looking(upstream, how, far) as asks:
+        return await seen(asks, far, {}, folder)
+
+
+async def seen_through(box: Box, far: Far, how: str, folder: Path) -> Seen:
+    """By the gateway's view of that upstream alone."""
+    async with far.started(folder) as upstream:
+        await box.add(upstream)
+        assert box.degraded(upstream.name) is None
+        natives = {tool.name: tool.native for tool in box.tools(upstream.name)}
+        inside = Upstream(far.name, "mcp", url=f"{await box.serve()}/mcp/agents/{far.name}")
+        async with looking(inside, how, far) as asks:
+            found = await seen(asks, far, natives, folder)
+        await box.remove(far.name)
+        return found
+
+
+async def compare(box: Box, far: Far, how: str, folder: Path) -> None:
+    """Fails with every difference."""
+    direct, other = await asyncio.gather(
+        seen_directly(far, how, folder / "one"), seen_through(box, far, how, folder / "two")
+    )
+    assert {trial.tool for trial in far.trials} == set(direct["tools"]), "every tool is tried"
+    found = [f"{kind}: {text}" for kind in direct for text in outcome.differences(direct[kind], other[kind])]
+    assert not found, "\n".join([f"{len(found)} differences", *found])
 
 
 @pytest.mark.usefixtures("npm")
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 @pytest.mark.parametrize("far", FARS, ids=lambda far: far.name)
 async def test_the_gateway_changes_nothing(box: Box, far: Far, mode: str, tmp_path: Path) -> None:
-    async def through_the_gateway() -> Seen:
-        folder = tmp_path / "two"
-        async with far.started(folder) as upstream, through(box, upstream, mode, far) as (inside, natives):
-            return await seen(inside, far, natives, folder)
+    await compare(box, far, mode, tmp_path)
 
-    direct, other = await asyncio.gather(seen_directly(far, mode, tmp_path / "one"), through_the_gateway())
-    assert {trial.tool for trial in far.trials} == set(direct["tools"]), "every tool is tried"
-    found = [f"{kind}: {text}" for kind in direct for text in outcome.differences(direct[kind], other[kind])]
-    assert not found, "\n".join([f"{len(found)} differences", *found])
+
+@pytest.mark.usefixtures("npm")
+@pytest.mark.parametrize("which", ["v1", "v2"])
+@pytest.mark.parametrize("far", [far for far in FARS if far.http], ids=lambda far: far.name)
+async def test_the_gateway_changes_nothing_for_typescript(box: Box, far: Far, which: str, tmp_path: Path) -> None:
+    await compare(box, far, which, tmp_path)
+
+
+INSPECTOR = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+
+
+async def inspected(url: str, *words: str) -> Any:
+    """What the Inspector prints."""
+    command = [str(NODE), INSPECTOR, "--cli", url, "--transport", "http", *words]
+    async with child(command, cwd=upstreams.HERE) as process:
+        assert process.stdout
+        said = (await process.stdout.read()).decode()
+        assert await process.wait() == 0, said[-2000:]
+    return json.loads(said[said.index("{") :])
+
+
+@pytest.mark.usefixtures("npm")
+async def test_the_inspector_sees_the_same(box: Box, tmp_path: Path) -> None:
+    call = ("--method", "tools/call", "--tool-arg", "city=Oslo", "--tool-name")
+    async with OWN.started(tmp_path / "one") as upstream:
+        await box.add(upstream)
+        public = {tool.native: tool.name for tool in box.tools(OWN.name)}
+        inside = f"{await box.serve()}/mcp/agents/{OWN.name}"
+        listed, through, direct, other = await asyncio.gather(
+            inspected(upstream.url, "--method", "tools/list"),
+            inspected(inside, "--method", "tools/list"),
+            inspected(upstream.url, *call, "structured"),
+            inspected(inside, *call, public["structured"]),
+        )
+        await box.remove(OWN.name)
+    assert {public[tool["name"]] for tool in listed["tools"]} == {tool["name"] for tool in through["tools"]}
+    for key in ("content", "structuredContent"):
+        assert direct[key] == other[key]
 
 
 async def test_the_comparison_itself(tmp_path: Path) -> None:

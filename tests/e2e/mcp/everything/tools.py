@@ -222,7 +222,7 @@ async def hold(world: World, ctx: Any, params: t.CallToolRequestParams) -> Answe
     except asyncio.CancelledError:
         world.seen[f"cancelled {key}"] += 1
         raise
-    return text(f"released: {key}")
+    return text(f"released: {key}", structured_content={"key": key})
 
 
 @tool("release", "Lets `hold` of that key answer.", KEY)
