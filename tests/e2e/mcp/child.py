@@ -66,8 +66,8 @@ async def line_with(process: asyncio.subprocess.Process, words: str) -> str:
 
 
 @asynccontextmanager
-async def everything(page: int = 1000) -> AsyncIterator[str]:
+async def everything(page: int = 1000, token: str = "") -> AsyncIterator[str]:
     """The server that does everything, over HTTP; its URL."""
-    async with child([*EVERYTHING, "0", str(page)]) as process:
+    async with child([*EVERYTHING, "0", str(page)], TOKEN=token) as process:
         ready: dict[str, Any] = json.loads(await line_with(process, '"ready"'))
         yield str(ready["ready"])

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ TIMES = re.compile(
 IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 OURS = ("doolittle/", "io.modelcontextprotocol/")
 LISTED = ("title", "description", "inputSchema", "outputSchema", "annotations", "icons")
+SHOWN, LINES = 200, 12
+"""How much of one difference is shown."""
 SAMPLES: dict[str, Any] = {"string": "a text", "integer": 3, "number": 2.5, "boolean": True}
 
 
@@ -171,10 +174,12 @@ async def documents(eyes: Eyes, arguments: Mapping[str, str], uris: Sequence[str
 
 
 def differences(direct: Mapping[str, Outcome], other: Mapping[str, Outcome]) -> list[str]:
-    """What is not the same, one text each; empty if nothing."""
+    """What is not the same: for each outcome its lines that are only direct (-) or only by the gateway (+)."""
     found: list[str] = []
     for key in sorted({*direct, *other}):
         one, two = canonical(direct.get(key, "missing")), canonical(other.get(key, "missing"))
         if one != two:
-            found.append(f"{key}\n  direct:  {one}\n  gateway: {two}")
+            lines = [*difflib.unified_diff(one.splitlines(), two.splitlines(), n=0, lineterm="")][2:]
+            changed = [line[:SHOWN] for line in lines if not line.startswith("@@")]
+            found.append("\n    ".join([key, *changed[:LINES], *(["…"] if len(changed) > LINES else [])]))
     return found

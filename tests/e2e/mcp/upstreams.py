@@ -168,6 +168,7 @@ OWN = (
     trial("test_x_mcp_header", region="Łódź ", amount=3, note="x"),
     trial("structured", city="Oslo"),
     trial("Shout.LOUD", words="tea"),
+    trial("header", name="x-tea"),
     trial("test_sampling", prompt="Tea?"),
     trial("test_elicitation", message="Who are you?"),
     trial("release", key="at once"),

@@ -15,6 +15,7 @@ from mcp.server.subscriptions import ListenHandler
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from tests.e2e.mcp.everything import documents
@@ -151,8 +152,23 @@ LOOPBACK = TransportSecuritySettings(
 )
 
 
-def app(world: World) -> Starlette:
-    """Streamable HTTP at `/mcp`."""
+class Guarded:
+    """An app that only who has the token may speak to."""
+
+    def __init__(self, inner: Any, token: str) -> None:
+        self._inner = inner
+        self._token = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if dict(scope["headers"]).get(b"authorization") == self._token:
+            await self._inner(scope, receive, send)
+        else:
+            challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
+            await PlainTextResponse("who are you?", 401, challenge)(scope, receive, send)
+
+
+def app(world: World, token: str = "") -> Starlette:
+    """Streamable HTTP at `/mcp`; with a token, only for who shows it."""
     manager = StreamableHTTPSessionManager(
         Everything(world).server, event_store=Events(), security_settings=LOOPBACK, retry_interval=RETRY
     )
@@ -162,7 +178,8 @@ def app(world: World) -> Starlette:
         async with manager.run():
             yield
 
-    return Starlette(lifespan=lifespan, routes=[Route("/mcp", StreamableHTTPASGIApp(manager))])
+    face: Any = StreamableHTTPASGIApp(manager)
+    return Starlette(lifespan=lifespan, routes=[Route("/mcp", Guarded(face, token) if token else face)])
 
 
 async def stdio(world: World) -> None:

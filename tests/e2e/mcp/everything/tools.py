@@ -208,6 +208,12 @@ async def long_name(world: World, ctx: Any, params: t.CallToolRequestParams) -> 
     return text("short")
 
 
+@tool("header", "The value of an HTTP header of this call.", fields("name", name="Lower case"))
+async def header(world: World, ctx: Any, params: t.CallToolRequestParams) -> Answer:
+    headers = ctx.request.headers if ctx.request is not None else {}
+    return text(str(headers.get((params.arguments or {})["name"], "absent")))
+
+
 KEY = fields("key", key="Names the wait")
 
 
