@@ -24,7 +24,7 @@ run: install ## a real ElizaOS server and the gateway; TOUR=exit ends after the 
 	@TOUR="$(TOUR)" MODEL="$(MODEL)" $(BIN)/python -m examples.tour
 
 test: install lint types ## every test
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -m "not slow" $(TESTS)
 
 unit: install ## the tests without real servers
 	@$(BIN)/python -m pytest -m "not e2e" $(TESTS)
@@ -38,8 +38,9 @@ types: install ## pyright, strict
 bench: install ## calls a second, CPU per call, memory, start-up; writes build/bench.json
 	@$(BIN)/python -m bench
 
-conformance: install ## MCP's own conformance suites, direct and through the gateway; ONLY=words; writes build/conformance.json
-	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"
+conformance: install ## MCP's own suites, direct and through the gateway; ONLY=words; writes build/conformance.json
+	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"; status=$$?; \
+	test -n "$(ONLY)" || $(BIN)/python -m pytest -m slow tests/e2e/mcp || status=1; exit $$status
 
 docs: install ## the tables in docs/ that are made from the code
 	@$(BIN)/python docs/make.py

@@ -177,7 +177,10 @@ def differences(direct: Mapping[str, Outcome], other: Mapping[str, Outcome]) -> 
     """What is not the same: for each outcome its lines that are only direct (-) or only by the gateway (+)."""
     found: list[str] = []
     for key in sorted({*direct, *other}):
-        one, two = canonical(direct.get(key, "missing")), canonical(other.get(key, "missing"))
+        if key not in direct or key not in other:
+            found.append(f"{key}: only {'direct' if key in direct else 'through the gateway'}")
+            continue
+        one, two = canonical(direct[key]), canonical(other[key])
         if one != two:
             lines = [*difflib.unified_diff(one.splitlines(), two.splitlines(), n=0, lineterm="")][2:]
             changed = [line[:SHOWN] for line in lines if not line.startswith("@@")]

@@ -17,7 +17,6 @@ from mcp.shared.exceptions import MCPError
 
 from adapters.fake.world import WORLDS, World, world
 from adapters.spi import Upstream
-from examples.tour.eliza import npm_ci
 from gateway.testing import Box
 from tests.e2e.mcp import eyes, outcome
 from tests.e2e.mcp.child import everything
@@ -31,11 +30,6 @@ TLS = httpx2.create_ssl_context()
 Said = dict[str, Any]
 
 
-@pytest.fixture(scope="session")
-def npm() -> None:
-    npm_ci(eyes.HERE, print)
-
-
 @pytest.fixture
 async def far(box: Box) -> AsyncIterator[World]:
     """A world of the fake network, upstream."""
@@ -44,6 +38,12 @@ async def far(box: Box) -> AsyncIterator[World]:
     yield world(url)
     await box.remove("world")
     WORLDS.pop(url)
+
+
+async def key_of(box: Box, name: str, patience: float) -> str:
+    """A key whose holder waits so long; 0: for ever."""
+    more: dict[str, Any] = {"patience": patience}
+    return await box.key(name, **more)
 
 
 @asynccontextmanager
@@ -91,13 +91,14 @@ async def last(asks: Eyes, id: str) -> Said:
     return said
 
 
-HOWS = pytest.mark.parametrize("how", ["auto", "legacy", "v1", "v2"])
+LATER = [pytest.param(how, marks=pytest.mark.slow) for how in ("legacy", "v2")]
+HOWS = pytest.mark.parametrize("how", ["auto", "v1", *LATER])
 
 
-@HOWS
+@pytest.mark.parametrize("how", ["auto", "legacy", "v1", "v2"])
 @pytest.mark.usefixtures("npm")
 async def test_the_rest_comes_later(box: Box, far: World, how: str) -> None:
-    key = await box.key("hurried", patience=PATIENCE)
+    key = await key_of(box, "hurried", PATIENCE)
     async with looking(how, f"{await box.serve()}/mcp/all", key) as asks:
         assert words(await call(asks, "all__echo", text="quick")) == "quick", "what is quick is as ever"
         id = await first(asks, "all__job", text="wait for tea")
@@ -115,7 +116,7 @@ async def test_the_rest_comes_later(box: Box, far: World, how: str) -> None:
 @HOWS
 @pytest.mark.usefixtures("npm")
 async def test_what_goes_on_can_be_stopped(box: Box, far: World, how: str) -> None:
-    key = await box.key("hurried", patience=PATIENCE)
+    key = await key_of(box, "hurried", PATIENCE)
     async with looking(how, f"{await box.serve()}/mcp/all", key) as asks:
         id = await first(asks, "all__hang")
         said = await call(asks, "cancel_call", call=id)
@@ -126,7 +127,7 @@ async def test_what_goes_on_can_be_stopped(box: Box, far: World, how: str) -> No
 
 
 async def test_an_error_comes_later_too(box: Box, far: World) -> None:
-    key = await box.key("hurried", patience=PATIENCE)
+    key = await key_of(box, "hurried", PATIENCE)
     async with looking("auto", f"{await box.serve()}/mcp/all", key) as asks:
         id = await first(asks, "all__hang")
         far.outage(True)
@@ -137,7 +138,7 @@ async def test_an_error_comes_later_too(box: Box, far: World) -> None:
 
 
 async def test_calls_are_their_callers_own(box: Box, far: World) -> None:
-    key, other = await box.key("hurried", patience=PATIENCE), await box.key("other", patience=PATIENCE)
+    key, other = await key_of(box, "hurried", PATIENCE), await key_of(box, "other", PATIENCE)
     url = f"{await box.serve()}/mcp/all"
     async with looking("auto", url, key) as asks, looking("auto", url, other) as stranger:
         id = await first(asks, "all__job", text="wait for tea")
@@ -158,7 +159,7 @@ async def test_calls_are_their_callers_own(box: Box, far: World) -> None:
 @pytest.mark.usefixtures("npm")
 async def test_lists_say_what_can_come(box: Box, far: World, how: str) -> None:
     """Both verbs in every view; no schema of results for callers whose result may be an interim one."""
-    patient, hurried = await box.key("patient", patience=0), await box.key("hurried", patience=PATIENCE)
+    patient, hurried = await key_of(box, "patient", 0), await key_of(box, "hurried", PATIENCE)
     base = await box.serve()
     for path in ("/mcp/all", "/mcp", "/mcp/agents/all"):
         async with looking(how, base + path, hurried) as asks:
@@ -174,7 +175,7 @@ async def test_lists_say_what_can_come(box: Box, far: World, how: str) -> None:
 @pytest.mark.usefixtures("npm")
 async def test_without_a_limit_the_call_waits(box: Box, far: World, how: str) -> None:
     """Patience 0 is for ever: the client's own timeout ends it, and that reaches the far side."""
-    key = await box.key("patient", patience=0)
+    key = await key_of(box, "patient", 0)
     async with looking(how, f"{await box.serve()}/mcp/all", key, timeout=1.0) as asks:
         with pytest.raises(MCPError):
             await call(asks, "all__hang")
@@ -188,7 +189,7 @@ async def test_without_a_limit_the_call_waits(box: Box, far: World, how: str) ->
 @pytest.mark.usefixtures("npm")
 async def test_a_slow_mcp_server(box: Box, how: str) -> None:
     """The late result is what the server said, and a cancel reaches it."""
-    key = await box.key("hurried", patience=PATIENCE)
+    key = await key_of(box, "hurried", PATIENCE)
     async with everything() as url:
         await box.add(Upstream("own", "mcp", url=url))
         inside = f"{await box.serve()}/mcp/agents/own"

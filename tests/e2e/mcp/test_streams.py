@@ -3,6 +3,7 @@ changed lists."""
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import mcp_types as t
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 
 from adapters.spi import Upstream
 from gateway.testing import Box
-from tests.e2e.mcp import eyes
+from tests.e2e.mcp import eyes, outcome, upstreams
 from tests.e2e.mcp.child import EVERYTHING, environment, everything
 
 pytestmark = pytest.mark.e2e
@@ -143,3 +145,92 @@ async def test_a_command_that_died_is_started_again(box: Box, tmp_path: Path) ->
     await box.remove("own")
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
+
+
+WATCHED = "test://watched-resource"
+
+
+async def test_a_changed_resource_is_told_to_clients_of_2026(box: Box) -> None:
+    async with everything() as url, Client(await inside(box, url), mode="auto", cache=None) as client:
+        async with client.listen(resource_subscriptions=[WATCHED]) as told, asyncio.timeout(20):
+            await client.call_tool("own__touch", {})
+            assert getattr(await anext(aiter(told)), "uri", "") == WATCHED
+        await box.remove("own")
+
+
+async def test_a_changed_resource_is_told_to_clients_with_sessions(box: Box) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear(message: Any) -> None:
+        if isinstance(message, t.ResourceUpdatedNotification):
+            told.put_nowait(str(message.params.uri))
+
+    async with everything() as url:
+        async with Client(await inside(box, url), mode="legacy", cache=None, message_handler=hear) as client:
+            await client.session.subscribe_resource(WATCHED)
+            await client.call_tool("own__touch", {})
+            assert await asyncio.wait_for(told.get(), 20) == WATCHED
+            await client.session.unsubscribe_resource(WATCHED)
+        await box.remove("own")
+
+
+@pytest.fixture
+async def asker(box: Box, npm: None, tmp_path: Path) -> str:
+    """A server with one session for all callers, of which a question holds up a call; the gateway's view of it."""
+    command = upstreams.server("server-everything", "stdio")
+    await box.add(Upstream("far", "mcp", command=command, options={"env": environment(), "cwd": str(tmp_path)}))
+    return f"{await box.serve()}/mcp/agents/far"
+
+
+ASKS = "far__trigger-elicitation-request"
+
+
+@MODES
+async def test_a_question_nobody_can_answer_holds_nobody_up(box: Box, asker: str, mode: Any) -> None:
+    async with Client(asker, mode=mode, cache=None) as mute:
+        for _ in range(2):
+            try:
+                said = await mute.call_tool(ASKS, {}, read_timeout_seconds=20)
+            except MCPError:
+                continue
+            assert said.is_error or "declined" in text(said) or "cancelled" in text(said)
+    assert await answer(asker, mode) == "Ada"
+
+
+@MODES
+async def test_a_question_whose_caller_left_holds_nobody_up(box: Box, asker: str, mode: Any) -> None:
+    asked = asyncio.Event()
+
+    async def never(context: Any, params: Any) -> t.ElicitResult:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with Client(asker, mode=mode, cache=None, elicitation_callback=never) as leaver:
+        call = asyncio.create_task(leaver.call_tool(ASKS, {}))
+        await asyncio.wait_for(asked.wait(), 20)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    assert await answer(asker, mode) == "Ada"
+
+
+@MODES
+async def test_nobody_is_given_the_answer_of_another(box: Box, asker: str, mode: Any) -> None:
+    """Two at once on one session: each gets its own answer, or an error."""
+    names = ("Ada", "Babbage")
+    got = await asyncio.gather(*(answer(asker, mode, name) for name in names))
+    assert all(one in (name, "an error") for one, name in zip(got, names, strict=True)), got
+    assert [await answer(asker, mode, name) for name in names] == list(names)
+
+
+async def answer(asker: str, mode: Any, name: str = "Ada") -> str:
+    """The name that came back to a caller who gave this one, or "an error"."""
+
+    async def fill(context: Any, params: Any) -> t.ElicitResult:
+        filled = await outcome.elicit(context, params)
+        return t.ElicitResult(action="accept", content={**(filled.content or {}), "name": name})
+
+    async with Client(asker, mode=mode, cache=None, elicitation_callback=fill) as client:
+        said = await client.call_tool(ASKS, {}, read_timeout_seconds=30)
+    found = re.search(r"Name: (\w+)", text(said))
+    return "an error" if said.is_error or not found else found[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import mcp_types as t
-from mcp.server.subscriptions import InMemorySubscriptionBus, PromptsListChanged, ToolsListChanged
+from mcp.server.subscriptions import InMemorySubscriptionBus, PromptsListChanged, ResourceUpdated, ToolsListChanged
 
 MODERN = "2026"
 """Revisions from here on have no sessions, and no requests from the server."""
@@ -37,6 +37,12 @@ class World:
         await self.bus.publish(PromptsListChanged())
         for connection in list(self.connections):
             await connection.send_prompt_list_changed()
+
+    async def resource_changed(self, uri: str) -> None:
+        await self.bus.publish(ResourceUpdated(uri))
+        if uri in self.subscribed:
+            for connection in list(self.connections):
+                await connection.send_resource_updated(uri)
 
 
 Answer: TypeAlias = t.CallToolResult | t.InputRequiredResult

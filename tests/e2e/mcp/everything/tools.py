@@ -108,6 +108,12 @@ async def change_prompts(world: World, ctx: Any, params: t.CallToolRequestParams
     return text("Changed.")
 
 
+@tool("touch", "Changes the watched resource.")
+async def touch(world: World, ctx: Any, params: t.CallToolRequestParams) -> Answer:
+    await world.resource_changed("test://watched-resource")
+    return text("Changed.")
+
+
 MIRRORED = fields(
     "region",
     region={"type": "string", "description": "Mirrored to a header", "x-mcp-header": "Region"},
