@@ -4,10 +4,10 @@ BIN := .venv/bin
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit lint types bench docs lock clean
+.PHONY: help install run test unit lint types bench conformance docs lock clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 install: .venv/.installed ## the virtual environment, from requirements.lock
 
@@ -24,7 +24,7 @@ run: install ## a real ElizaOS server and the gateway; TOUR=exit ends after the 
 	@TOUR="$(TOUR)" MODEL="$(MODEL)" $(BIN)/python -m examples.tour
 
 test: install lint types ## every test
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -m "not slow" $(TESTS)
 
 unit: install ## the tests without real servers
 	@$(BIN)/python -m pytest -m "not e2e" $(TESTS)
@@ -38,6 +38,10 @@ types: install ## pyright, strict
 bench: install ## calls a second, CPU per call, memory, start-up; writes build/bench.json
 	@$(BIN)/python -m bench
 
+conformance: install ## MCP's own suites, direct and through the gateway; ONLY=words; writes build/conformance.json
+	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"; status=$$?; \
+	test -n "$(ONLY)" || $(BIN)/python -m pytest -m slow tests/e2e/mcp || status=1; exit $$status
+
 docs: install ## the tables in docs/ that are made from the code
 	@$(BIN)/python docs/make.py
 
@@ -47,4 +51,5 @@ lock: ## requirements.lock anew, from pyproject.toml
 	  --extra all --group dev pyproject.toml -o requirements.lock
 
 clean: ## all that was installed or made
-	rm -rf .venv .doolittle build examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules
+	rm -rf .venv .doolittle build examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules \
+	  tests/e2e/mcp/node_modules tests/e2e/mcp/conformance/node_modules

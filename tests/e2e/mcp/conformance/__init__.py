@@ -1,0 +1,1 @@
+"""MCP's own conformance suites against the gateway, and against our fixture without it."""
