@@ -156,7 +156,8 @@ class Far:
             try:
                 async for found in source:
                     ended = is_response(found)
-                    yield found
+                    if ended or not _strays(found, id):
+                        yield found
                 return
             except NotDelivered as fault:
                 ended = True
@@ -249,17 +250,21 @@ class Far:
     def _unasked(self, message: Message) -> None:
         """Questions and log lines are of the call that runs, if it is the only one."""
         method = str(message.get("method", ""))
-        if is_request(message) and method == "ping":
+        if method == "notifications/progress":
+            self._forward(self._calls.get(_token(message)), message)
+        elif is_request(message) and method == "ping":
             self._aside(reply(message["id"], {}))
         elif method.endswith("/list_changed"):
             self._changed()
         elif len(self._calls) == 1 and (is_request(message) or method == "notifications/message"):
-            queue = next(iter(self._calls.values()))
-            if queue.qsize() < WAITING:
-                queue.put_nowait(message)
+            self._forward(next(iter(self._calls.values())), message)
         elif is_request(message):
             text = f"{len(self._calls)} calls run on this connection: it cannot be told which of them asks"
             self._aside(refusal(message["id"], METHOD_NOT_FOUND, text))
+
+    def _forward(self, queue: "asyncio.Queue[Message] | None", message: Message) -> None:
+        if queue is not None and queue.qsize() < WAITING:
+            queue.put_nowait(message)
 
     async def _listen(self) -> None:
         """`subscriptions/listen`, the stream of changes in the modern era."""
@@ -275,3 +280,15 @@ class Far:
                             self._unasked(found)
             await asyncio.sleep(5)
             self._changed()
+
+
+def _token(message: Message) -> int:
+    """Of a notification of progress; -1 where it is none of ours."""
+    params = message.get("params")
+    found = params.get("progressToken") if isinstance(params, dict) else None
+    return found if type(found) is int else -1
+
+
+def _strays(message: Message, id: int) -> bool:
+    """Whether it is the progress of another request."""
+    return message.get("method") == "notifications/progress" and _token(message) != id
