@@ -83,9 +83,10 @@ async def seen_through(box: Box, far: Far, how: str, folder: Path) -> Seen:
 
 async def compare(box: Box, far: Far, how: str, folder: Path) -> None:
     """Fails with every difference."""
-    direct, other = await asyncio.gather(
-        seen_directly(far, how, folder / "one"), seen_through(box, far, how, folder / "two")
-    )
+    async with asyncio.TaskGroup() as both:
+        first = both.create_task(seen_directly(far, how, folder / "one"))
+        second = both.create_task(seen_through(box, far, how, folder / "two"))
+    direct, other = first.result(), second.result()
     assert {trial.tool for trial in far.trials} == set(direct["tools"]), "every tool is tried"
     found = [f"{kind}: {text}" for kind in direct for text in outcome.differences(direct[kind], other[kind])]
     assert not found, "\n".join([f"{len(found)} differences", *found])
