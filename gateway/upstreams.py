@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -307,6 +308,30 @@ def _from_row(row: dict[str, Any], seal: Seal) -> Upstream:
 
 def _purpose(name: str) -> str:
     return f"upstream\0{name}"
+
+
+TELLING = re.compile(r"(?i)(token|key|secret|passw|pwd|auth|credential|bearer|header|cookie)|^-[HpuU]$")
+"""Flags after which a secret stands."""
+SETS = re.compile(r"(?P<name>--?[\w.-]+|[A-Za-z_]\w*)=.+", re.DOTALL)
+
+
+def shown(command: Sequence[str]) -> str:
+    """A command fit to be shown: without what follows a telling flag, and without values of variables."""
+    words: list[str] = []
+    hidden = False
+    for word in command:
+        flag, sets = word.startswith("-"), SETS.fullmatch(word)
+        if hidden:
+            words.append("***")
+        elif sets and (not flag or TELLING.search(sets["name"])):
+            words.append(f"{sets['name']}=***")
+        else:
+            words.append(USER_INFO.sub("://***@", word))
+        hidden = not hidden and flag and not sets and TELLING.search(word) is not None
+    return " ".join(words)
+
+
+USER_INFO = re.compile(r"://[^/@\s]+@")
 
 
 def masked(upstream: Upstream) -> Upstream:
