@@ -1,102 +1,125 @@
-"""The MCP server over a catalogue and `invoke`: one for all views, eras and transports (low-level `mcp` SDK)."""
+"""The official SDK's server over the same answers: for what begins a connection, and what is not a plain request."""
 
-import uuid
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import mcp_types as t
-from mcp.server.caching import CacheHint
-from mcp.server.lowlevel import Server
+import orjson
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 
 from adapters.errors import GatewayError
-from adapters.mcp import translate
-from adapters.spi import LAST, Caller, Catalog, Error, Event, Invoke, Part, Progress, Tool
+from adapters.mcp import own_tools
+from adapters.mcp.dialogue import Fault, Needs, Raw, Reply
+from adapters.mcp.near import Near
+from adapters.mcp.rpc import Message
+from adapters.spi import Answer, Ask, Part, Progress
 
 PAGE = 200
 TTL = 30_000
+NAME = "doolittle"
 INSTRUCTIONS = (
     "Each tool belongs to an agent, named before the double underscore. Agents that talk have a tool `ask`; give the "
     "same `conversation` to go on with one. Agents can be slow: wait for the answer rather than asking again."
 )
+INFO: Message = {"name": NAME, "title": "Doolittle", "version": version("doolittle")}
+Respond = Callable[[str, Message, Message, Any], Any]
+"""Method, parameters, `_meta` and peer; gives a `Reply`."""
 
-Who = Callable[[Any], tuple[Caller, str | None]]
-"""From a request context: the caller, and the agent to which the view is narrowed."""
+
+class SdkPeer:
+    """A client that the SDK talks with. It is not asked while it waits: this path has no way back."""
+
+    def __init__(self, ctx: Any, near: Near) -> None:
+        self.near = near
+        self._session = ctx.session
+        self._step = 0.0
+
+    async def progress(self, of: Progress | Part) -> None:
+        from adapters.mcp import translate
+
+        message, total = translate.progress(of)
+        done = of.done if isinstance(of, Progress) and of.done is not None else self._step + 1
+        self._step = max(done, self._step + 1e-6)
+        await self._session.report_progress(self._step, total, message)
+
+    async def beat(self) -> None:
+        await self.progress(Progress("still working", self._step + 1e-3))
+
+    async def answer(self, ask: Ask) -> Answer | None:
+        return None
 
 
-class ToolServer:
-    """`server` is the SDK's; `who` tells callers and views apart."""
+class SdkServer:
+    """`server` is the SDK's; `near` makes a request's other end of its context, `respond` answers."""
 
-    def __init__(self, invoke: Invoke, catalog: Catalog, who: Who) -> None:
-        self._invoke = invoke
-        self._catalog = catalog
-        self._who = who
-        self._listed: dict[str, t.Tool] = {}
-        self._revision = -1
+    def __init__(self, near: Callable[[Any], Near], respond: Respond) -> None:
+        self._near = near
+        self._respond = respond
+        self.bus = InMemorySubscriptionBus()
         self.server: Server[Any] = Server(
-            "doolittle",
-            version=version("doolittle"),
-            title="Doolittle",
-            description="Agents of many networks, as tools",
-            instructions=INSTRUCTIONS,
-            cache_hints={"tools/list": CacheHint(ttl_ms=TTL, scope="private")},
-            get_tool_input_schema=self._input_schema,
-            on_list_tools=self._list,
-            on_call_tool=self._call,
-        )
+            NAME, version=INFO["version"], title=INFO["title"], description="Agents of many networks, as tools",
+            instructions=INSTRUCTIONS, get_tool_input_schema=None,
+            on_list_tools=self._tools, on_call_tool=self._answering("tools/call", t.CallToolResult),
+            on_list_prompts=self._answering("prompts/list", t.ListPromptsResult),
+            on_get_prompt=self._answering("prompts/get", t.GetPromptResult),
+            on_list_resources=self._answering("resources/list", t.ListResourcesResult),
+            on_list_resource_templates=self._answering("resources/templates/list", t.ListResourceTemplatesResult),
+            on_read_resource=self._answering("resources/read", t.ReadResourceResult),
+            on_completion=self._answering("completion/complete", t.CompleteResult),
+            on_subscriptions_listen=ListenHandler(self.bus),
+        )  # fmt: skip
+        self.server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, _nothing)
+        options = self.server.create_initialization_options
 
-    async def _list(self, ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
-        caller, agent = self._who(ctx)
-        tools = self._visible(caller, agent)
-        after = params.cursor if params and params.cursor else ""
-        rest = [tool for tool in tools if tool.name > after]
-        page = rest[:PAGE]
-        more = page[-1].name if len(rest) > PAGE else None
-        return t.ListToolsResult(tools=[self._shown(tool) for tool in page], next_cursor=more)
+        def changing(*_args: Any, **_more: Any) -> Any:
+            return options(NotificationOptions(tools_changed=True))
 
-    def _visible(self, caller: Caller, agent: str | None) -> Sequence[Tool]:
-        return self._catalog.tools(caller, agent)
+        self.server.create_initialization_options = changing
 
-    def _shown(self, tool: Tool) -> t.Tool:
-        """The SDK's form of a tool, made once per revision of the catalogue."""
-        if self._revision != self._catalog.revision:
-            self._listed, self._revision = {}, self._catalog.revision
-        shown = self._listed.get(tool.name)
-        if shown is None:
-            shown = self._listed[tool.name] = translate.tool(tool)
-        return shown
+    async def _tools(self, ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
+        near = self._near(ctx)
+        found = page(near, params.cursor if params else None)
+        return t.ListToolsResult.model_validate(found)
 
-    def _input_schema(self, name: str) -> dict[str, Any] | None:
-        """For the SDK's header check, which would list all tools for each call without it."""
-        shown = self._listed.get(name) if self._revision == self._catalog.revision else None
-        return shown.input_schema if shown else None
-
-    async def _call(self, ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult:
-        caller, agent = self._who(ctx)
-        try:
-            call = translate.call(params, ctx.meta or {}, caller, uuid.uuid4().hex)
-            tool = self._catalog.tool(params.name, caller)
-        except GatewayError as fault:
-            if translate.is_protocol_error(fault):
+    def _answering(self, method: str, kind: Any) -> Any:
+        async def handle(ctx: Any, params: Any) -> Any:
+            try:
+                peer = SdkPeer(ctx, self._near(ctx))
+                said = params.model_dump(mode="json", by_alias=True, exclude_none=True) if params else {}
+                said.pop("_meta", None)
+                return model(await self._respond(method, said, dict(ctx.meta or {}), peer), kind)
+            except GatewayError as fault:
                 raise MCPError(t.INVALID_PARAMS, fault.public) from fault
-            return translate.answer(Error(fault), None, "")
-        if agent is not None and tool.agent != agent:
-            raise MCPError(t.INVALID_PARAMS, f"no tool of '{agent}' is called '{params.name[:80]}'")
-        last = await self._follow(self._invoke(call), ctx)
-        return translate.answer(last, tool, call.id)
 
-    async def _follow(self, events: Any, ctx: Any) -> Event:
-        """The last event; progress goes to the client as it comes, its number always growing."""
-        step = 0.0
-        async with aclosing(events) as stream:
-            async for event in stream:
-                if isinstance(event, LAST):
-                    return event
-                if isinstance(event, Progress | Part):
-                    message, total = translate.progress(event)
-                    done = event.done if isinstance(event, Progress) and event.done is not None else step + 1
-                    step = max(done, step + 1e-6)
-                    await ctx.session.report_progress(step, total, message)
-        raise MCPError(t.INTERNAL_ERROR, "the call ended without a result")
+        return handle
+
+
+def page(near: Near, cursor: str | None) -> Message:
+    """One page of the tools."""
+    rest = [tool for tool in own_tools.listed(near) if tool["name"] > (cursor or "")]
+    found: Message = {"tools": rest[:PAGE]}
+    if len(rest) > PAGE:
+        found["nextCursor"] = rest[PAGE - 1]["name"]
+    if near.modern:
+        found |= {"ttlMs": TTL, "cacheScope": "private"}
+    return found
+
+
+def model(reply: Reply, kind: Any) -> Any:
+    """The SDK's form of a reply. Raises `MCPError`."""
+    match reply:
+        case Raw():
+            return kind.model_validate(orjson.loads(reply.body))
+        case Needs():
+            return t.InputRequiredResult.model_validate(
+                {"inputRequests": reply.requests, "requestState": reply.state, "resultType": "input_required"}
+            )
+        case Fault():
+            raise MCPError(reply.error["code"], reply.error["message"], reply.error.get("data"))
+
+
+async def _nothing(_ctx: Any, _params: Any) -> t.EmptyResult:
+    return t.EmptyResult()

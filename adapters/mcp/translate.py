@@ -1,71 +1,104 @@
-"""Between the contract and MCP's types (`mcp_types`, all revisions). Pure."""
+"""Between the contract and what clients of MCP are told, of all revisions. Pure; results are JSON bytes of no era."""
 
 import base64
-import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import mcp_types as t
 import orjson
 
 from adapters import hops
-from adapters.errors import BadArguments, GatewayError, Unknown
-from adapters.spi import Call, Caller, Content, Data, Error, Event, File, Part, Progress, Result, Text, Tool
+from adapters.errors import BadArguments, GatewayError
+from adapters.mcp.near import Near
+from adapters.mcp.rpc import OWN_KEYS, Message
+from adapters.spi import (
+    Answer,
+    Ask,
+    Call,
+    CallRecord,
+    Content,
+    Data,
+    File,
+    Form,
+    Json,
+    Part,
+    Payment,
+    Progress,
+    Request,
+    Result,
+    Sampling,
+    Text,
+    Tool,
+    Visit,
+)  # fmt: skip
 
 HOPS = "doolittle/hops"
 CONVERSATION = "doolittle/conversation"
 ERROR = "doolittle/error"
 CALL = "doolittle/call"
+OURS = frozenset({HOPS, CONVERSATION, "traceparent", *OWN_KEYS})
 RESULT_FORMAT = "mcp tools/call"
 """Of a raw result: `CallToolResult` without what is of one era only."""
 ERROR_FORMAT = "mcp error"
 LOG_FORMAT = "mcp notifications/message"
 MESSAGE = 500
 """Characters of one progress message."""
+REQUIRED: Mapping[str, Message] = {
+    "form": {"elicitation": {"form": {}}},
+    "visit": {"elicitation": {"url": {}}},
+    "sampling": {"sampling": {}},
+}
 
 
-def tool(of: Tool) -> t.Tool:
-    """The tool as it is listed."""
-    return t.Tool(
-        name=of.name,
-        title=of.title or None,
-        description=of.description or None,
-        input_schema=input_schema(of),
-        output_schema=_object(of.output_schema) if of.output_schema else None,
-        annotations=t.ToolAnnotations.model_validate(dict(of.annotations)) if of.annotations else None,
-    )
+def tool(of: Tool, *, with_output: bool) -> Message:
+    """The tool as it is listed; without its output schema where a call may be answered before its end."""
+    found: Message = {key: value for key, value in of.meta.items() if key in ("icons", "_meta", "execution")}
+    found |= {"name": of.name, "inputSchema": {"type": "object", **_object(of.input_schema)}}
+    if of.title:
+        found["title"] = of.title
+    if of.description:
+        found["description"] = of.description
+    if of.output_schema and with_output:
+        found["outputSchema"] = _object(of.output_schema)
+    if of.annotations:
+        found["annotations"] = dict(of.annotations)
+    return found
 
 
-def input_schema(of: Tool) -> dict[str, Any]:
-    """An object schema, as MCP demands of inputs."""
-    return {"type": "object", **_object(of.input_schema)}
-
-
-def _object(schema: bytes) -> dict[str, Any]:
+def _object(schema: bytes) -> Message:
     found = orjson.loads(schema)
     return found if isinstance(found, dict) else {}
 
 
-def call(params: t.CallToolRequestParams, meta: Mapping[str, Any], caller: Caller, id: str) -> Call:
-    """The call in `tools/call`. Raises `BadArguments` for a broken chain in `_meta`."""
-    chain = hops.read(_text(meta, HOPS))
+# ---- calls --------------------------------------------------------------------------------------------------------
+
+
+def call(name: str, arguments: Mapping[str, Json], meta: Message, near: Near, method: str = "tools/call") -> Call:
+    """The call of a request. Raises `BadArguments` for a broken chain in `_meta`."""
+    chain = hops.read(_text(meta, HOPS)) if meta else ()
     return Call(
-        id=id,
-        tool=params.name,
-        arguments=params.arguments or {},
-        caller=caller,
-        conversation=_text(meta, CONVERSATION) or None,
-        trace=_text(meta, "traceparent") or None,
+        id=uuid.uuid4().hex,
+        tool=name,
+        arguments=arguments,
+        caller=near.caller,
+        method=method,
+        conversation=(_text(meta, CONVERSATION) or None) if meta else None,
+        trace=(_text(meta, "traceparent") or None) if meta else None,
         hops=chain,
         parent=chain[-1].call if chain else None,
+        answers=near.answers,
+        meta={key: value for key, value in meta.items() if key not in OURS} if meta else {},
     )
 
 
-def _text(meta: Mapping[str, Any], key: str) -> str:
+def _text(meta: Message, key: str) -> str:
     value = meta.get(key, "")
     if not isinstance(value, str) or len(value) > 4096:
         raise BadArguments(f"'_meta' has '{key}' as a text, or not at all")
     return value
+
+
+# ---- what comes ---------------------------------------------------------------------------------------------------
 
 
 def progress(of: Progress | Part) -> tuple[str, float | None]:
@@ -76,46 +109,122 @@ def progress(of: Progress | Part) -> tuple[str, float | None]:
     return (part.text[:MESSAGE] if isinstance(part, Text) else "…"), None
 
 
-def answer(last: Event, of: Tool | None, id: str) -> t.CallToolResult:
-    """The result of `tools/call`. An error is a result too, so that the model reads it; it names tool and upstream."""
-    if isinstance(last, Result):
-        return _result(last, id)
-    fault = last.error if isinstance(last, Error) else BadArguments("asks back, and this face cannot carry questions")
+def failed(fault: GatewayError, of: Tool | None, id: str) -> bytes:
+    """An error as a result, so that the model reads it; it names tool and upstream."""
     where = f"{of.name} (upstream {of.address.upstream}): " if of else ""
-    meta: dict[str, Any] = {ERROR: fault.problem(), CALL: id}
-    return t.CallToolResult(content=[t.TextContent(type="text", text=where + fault.public)], is_error=True, _meta=meta)
+    meta: Message = {ERROR: fault.problem(), **({CALL: id} if id else {})}
+    return orjson.dumps({"content": [{"type": "text", "text": where + fault.public}], "isError": True, "_meta": meta})
 
 
-def _result(of: Result, id: str) -> t.CallToolResult:
-    content: list[t.ContentBlock] = [block(c) for c in of.content]
-    if of.structured is not None and not content:
-        content = [t.TextContent(type="text", text=json.dumps(of.structured, ensure_ascii=False, default=str))]
-    return t.CallToolResult(content=content, structured_content=of.structured, _meta={CALL: id})
+def unfinished(of: CallRecord, tool: Tool | None) -> bytes:
+    """What there is of a call that goes on."""
+    id = of.call.id
+    steps = [event for event in of.events if isinstance(event, Progress | Part)]
+    so_far = f" So far: {progress(steps[-1])[0]}" if steps else ""
+    text = (
+        f"{tool.name if tool else 'It'} is still working (call {id}).{so_far} "
+        f'The answer comes by the tool get_call with {{"call": "{id}"}}; cancel_call stops it.'
+    )
+    return orjson.dumps({"content": [{"type": "text", "text": text}], "_meta": {CALL: id}})
 
 
-def block(of: Content) -> t.ContentBlock:
+def result(of: Result, id: str) -> bytes:
+    """A result of another network."""
+    content = [block(c) for c in of.content]
+    found: Message = {"content": content, "_meta": {CALL: id}}
+    if of.structured is not None:
+        found["structuredContent"] = of.structured
+        if not content:
+            content.append({"type": "text", "text": orjson.dumps(of.structured, default=str).decode()})
+    return orjson.dumps(found, default=str)
+
+
+def block(of: Content) -> Message:
     """One content block: images and audio as such, other files as embedded resources or links."""
     match of:
         case Text():
-            return t.TextContent(type="text", text=of.text)
+            return {"type": "text", "text": of.text}
         case Data():
-            return t.TextContent(type="text", text=json.dumps(of.value, ensure_ascii=False, default=str))
+            return {"type": "text", "text": orjson.dumps(of.value, default=str).decode()}
         case File():
             return _file(of)
 
 
-def _file(of: File) -> t.ContentBlock:
+def _file(of: File) -> Message:
     if of.uri is not None:
-        return t.ResourceLink(type="resource_link", uri=of.uri, name=of.name or of.uri, mime_type=of.media_type)
+        return {"type": "resource_link", "uri": of.uri, "name": of.name or of.uri, "mimeType": of.media_type}
     data = base64.b64encode(of.body or b"").decode()
-    if of.media_type.startswith("image/"):
-        return t.ImageContent(type="image", data=data, mime_type=of.media_type)
-    if of.media_type.startswith("audio/"):
-        return t.AudioContent(type="audio", data=data, mime_type=of.media_type)
-    blob = t.BlobResourceContents(uri=f"doolittle:///{of.name or 'file'}", mime_type=of.media_type, blob=data)
-    return t.EmbeddedResource(type="resource", resource=blob)
+    for kind in ("image", "audio"):
+        if of.media_type.startswith(f"{kind}/"):
+            return {"type": kind, "data": data, "mimeType": of.media_type}
+    uri = of.name if "://" in of.name else f"doolittle:///{of.name or 'file'}"
+    return {"type": "resource", "resource": {"uri": uri, "mimeType": of.media_type, "blob": data}}
 
 
-def is_protocol_error(fault: GatewayError) -> bool:
-    """Whether MCP wants a JSON-RPC error in place of a result: only where there is no such tool."""
-    return isinstance(fault, Unknown)
+# ---- questions ----------------------------------------------------------------------------------------------------
+
+
+def kind(of: Request) -> str:
+    """In `Call.answers`' words."""
+    match of:
+        case Form():
+            return "form"
+        case Visit():
+            return "visit"
+        case Sampling():
+            return "sampling"
+        case Payment():
+            return "payment"
+
+
+def request(of: Request) -> tuple[str, Message]:
+    """Method and parameters of a question, in both eras."""
+    match of:
+        case Form():
+            return "elicitation/create", {"mode": "form", "message": of.message, "requestedSchema": dict(of.schema)}
+        case Visit():
+            url = {"mode": "url", "message": of.message, "url": of.url, "elicitationId": of.id}
+            return "elicitation/create", url
+        case Sampling():
+            return "sampling/createMessage", dict(of.params)
+        case Payment():
+            raise BadArguments("a payment is not asked over MCP")
+
+
+def needs(ask: Ask, call: Call) -> tuple[Message, str]:
+    """`inputRequests` and `requestState` of the modern era. The state names the tool; the token is bound to it."""
+    wanted: Message = {}
+    for one in ask.requests:
+        method, params = request(one)
+        params.pop("elicitationId", None)
+        wanted[one.id] = {"method": method, "params": params}
+    return wanted, f"{call.tool}.{ask.token}"
+
+
+def answered(state: Any, responses: Any) -> tuple[str, Answer]:
+    """Tool and answer in a retried request. Raises `BadArguments`."""
+    if not isinstance(state, str) or not (responses is None or isinstance(responses, dict)):
+        raise BadArguments("'requestState' is a text, and 'inputResponses' an object")
+    name, dot, token = state.partition(".")
+    if not dot:
+        raise BadArguments("'requestState' is not one of this gateway's")
+    values = {id: found for id, said in (responses or {}).items() if (found := value(said)) is not CANCELLED}
+    return name, Answer(token, values)
+
+
+CANCELLED: Any = object()
+
+
+def value(said: Any) -> Json:
+    """A client's response as the value of an `Answer`; `CANCELLED` for none."""
+    if not isinstance(said, dict):
+        raise BadArguments("a response to a question is an object")
+    match said.get("action"):
+        case None:
+            return said  # a sampled message
+        case "accept":
+            return said["content"] if isinstance(said.get("content"), dict) else True
+        case "decline":
+            return None
+        case _:
+            return CANCELLED

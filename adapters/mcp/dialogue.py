@@ -1,0 +1,220 @@
+"""A call by MCP from first to last: progress, questions, patience. The same for every era and way in."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
+
+import orjson
+
+from adapters.errors import Cancelled, Expired, GatewayError, Unknown
+from adapters.mcp import translate
+from adapters.mcp.near import Near
+from adapters.mcp.rpc import INTERNAL, INVALID_PARAMS, Message
+from adapters.spi import LAST, Answer, Ask, Call, Calls, Catalog, Error, Event, Invoke, Part, Progress, Result, Tool
+
+HEARTBEAT = 10.0
+"""Seconds of silence after which the client is told that the call still runs."""
+MISSING_CAPABILITY = -32021
+ROUNDS = 50
+"""Questions that one call may ask."""
+
+
+class Peer(Protocol):
+    """The client, while its request runs."""
+
+    near: Near
+
+    async def progress(self, of: Progress | Part) -> None: ...
+
+    async def beat(self) -> None:
+        """Nothing happened for a while."""
+        ...
+
+    async def answer(self, ask: Ask) -> Answer | None:
+        """None: it cannot answer while it waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A result as JSON bytes, of neither era."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A JSON-RPC error."""
+
+    error: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The modern era's `input_required`."""
+
+    requests: Message
+    state: str
+
+
+Reply: TypeAlias = Raw | Fault | Needs
+
+
+class Dialogue:
+    """Carries calls through `invoke`."""
+
+    def __init__(self, invoke: Invoke, calls: Calls) -> None:
+        self._invoke = invoke
+        self.calls = calls
+
+    async def call(self, params: Message, meta: Message, peer: Peer) -> Reply:
+        """`tools/call`."""
+        near = peer.near
+        try:
+            call, tool = self._prepare(params, meta, near)
+        except GatewayError as fault:
+            if isinstance(fault, Unknown):
+                return Fault({"code": INVALID_PARAMS, "message": fault.public})
+            return Raw(translate.failed(fault, None, ""))
+        return await self.run(call, tool, peer)
+
+    def _prepare(self, params: Message, meta: Message, near: Near) -> tuple[Call, Tool]:
+        state = params.get("requestState")
+        if state is not None:  # the answer to a question: it says itself of which tool
+            name, answer = translate.answered(state, params.get("inputResponses"))
+            tool = known(near.look, name, near)
+            call = translate.call(name, {}, meta, near)
+            return replace(call, answer=answer), tool
+        tool = near.look.tool(params["name"], near.caller)
+        return translate.call(near.look.public(tool.name), params.get("arguments") or {}, meta, near), tool
+
+    async def run(self, call: Call, tool: Tool | None, peer: Peer) -> Reply:
+        """Any call to its end, questions answered where the client can; else the question is the reply."""
+        for _ in range(ROUNDS):
+            last = await self._follow(call, peer)
+            if not isinstance(last, Ask):
+                return self._reply(last, call, tool)
+            refused = await self._asked(last, call, tool, peer)
+            if not isinstance(refused, Answer):
+                return refused
+            call = replace(call, id=uuid.uuid4().hex, answer=refused)
+        return Fault({"code": INTERNAL, "message": f"the tool asks without end (more than {ROUNDS} times)"})
+
+    async def _asked(self, ask: Ask, call: Call, tool: Tool | None, peer: Peer) -> Answer | Reply:
+        missing = [r for r in ask.requests if translate.kind(r) not in peer.near.answers]
+        if missing:
+            return self._unanswerable(missing[0], call, tool, peer.near)
+        if peer.near.modern:
+            return Needs(*translate.needs(ask, call))
+        answer = await peer.answer(ask)
+        return answer or Raw(translate.failed(Expired("nobody answered what the tool asked"), tool, call.id))
+
+    def _unanswerable(self, request: Any, call: Call, tool: Tool | None, near: Near) -> Reply:
+        kind = translate.kind(request)
+        if near.modern and kind in translate.REQUIRED:
+            text = f"the tool asks back, and this client has not said that it can answer ({kind})"
+            data = {"requiredCapabilities": translate.REQUIRED[kind]}
+            return Fault({"code": MISSING_CAPABILITY, "message": text, "data": data})
+        said = getattr(request, "message", "") or kind
+        text = f"it asks back ({said[:200]}), and this client cannot answer such questions"
+        return Raw(translate.failed(Expired(text), tool, call.id))
+
+    def _reply(self, last: Event | None, call: Call, tool: Tool | None) -> Reply:
+        if last is None:
+            return Raw(translate.unfinished(self.calls.get(call.id, call.caller), tool))
+        if isinstance(last, Result):
+            same = last.raw_format == translate.RESULT_FORMAT or call.method != "tools/call"
+            return Raw(last.raw if last.raw is not None and same else translate.result(last, call.id))
+        assert isinstance(last, Error)
+        if last.raw is not None and last.raw_format == translate.ERROR_FORMAT:
+            return Fault(orjson.loads(last.raw))
+        if last.raw is not None and last.raw_format == translate.RESULT_FORMAT:
+            return Raw(last.raw)
+        if call.method != "tools/call":
+            code = INVALID_PARAMS if isinstance(last.error, Unknown) else INTERNAL
+            return Fault({"code": code, "message": last.error.public, "data": last.error.problem()})
+        if isinstance(last.error, Unknown) and tool is None:
+            return Fault({"code": INVALID_PARAMS, "message": last.error.public})
+        return Raw(translate.failed(last.error, tool, call.id))
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    async def _follow(self, call: Call, peer: Peer) -> Event | None:
+        """The last event; None where patience ran out first: then the call goes on without us."""
+        events: Any = self._invoke(call)
+        patience = peer.near.patience or None
+        if patience is not None and call.method == "tools/call":
+            end = time.monotonic() + patience
+
+            def late() -> None:
+                self.calls.detach(call.id, call.caller)
+        else:
+            end, late = None, _never
+        return await follow(events, peer, end, late)
+
+    async def wait(self, id: str, seconds: float, peer: Peer) -> Reply:
+        """What has come of a call of this caller's, after waiting at most so long. Raises `Unknown`."""
+        record = self.calls.get(id, peer.near.caller)
+        last = await follow(self.calls.follow(id, peer.near.caller), peer, time.monotonic() + seconds, _never)
+        call = record.call
+        try:
+            tool = peer.near.look.tool(call.tool, peer.near.caller)
+        except Unknown:
+            tool = None
+        if isinstance(last, Ask):
+            answer = await self._asked(last, call, tool, peer)
+            if not isinstance(answer, Answer):
+                return answer
+            fresh = replace(
+                call, id=uuid.uuid4().hex, answer=answer, detached=False, hops=(), parent=None, deadline=None
+            )
+            return await self.run(replace(fresh, caller=peer.near.caller), tool, peer)
+        return self._reply(last, call, tool)
+
+
+def known(look: Catalog, name: str, near: Near) -> Tool:
+    """A tool by its public name, through a view that may show it by another."""
+    for tool in look.tools(near.caller):
+        if look.public(tool.name) == name:
+            return tool
+    raise Unknown(f"no tool is called '{name[:80]}'")
+
+
+def _never() -> None: ...
+
+
+async def follow(events: Any, peer: Peer, end: float | None, late: Any) -> Event | None:
+    """The last of the events, the others told to the client; None, after calling `late`, where `end` comes first."""
+    step: asyncio.Future[Event] | None = None
+    async with aclosing(events):
+        try:
+            while True:
+                step = step or asyncio.ensure_future(anext(events))
+                left = HEARTBEAT if end is None else min(HEARTBEAT, end - time.monotonic())
+                await asyncio.wait({step}, timeout=max(left, 0))
+                if step.done():
+                    event, step = step.result(), None
+                    if isinstance(event, LAST):
+                        return event
+                    if isinstance(event, Progress | Part):
+                        await peer.progress(event)
+                elif end is not None and time.monotonic() >= end:
+                    late()
+                    return None
+                else:
+                    await peer.beat()
+        except StopAsyncIteration:
+            return Error(Cancelled("the call ended without a result"))
+        finally:
+            if step is not None:
+                step.cancel()
+                await asyncio.gather(step, return_exceptions=True)
+
+
+def plain_text(text: str, more: Mapping[str, Any] | None = None) -> Raw:
+    """A result of our own."""
+    return Raw(orjson.dumps({"content": [{"type": "text", "text": text}], **(more or {})}))
