@@ -68,7 +68,7 @@ class Gateway:
             await self.keys.load()
             await self.keys.usage.start()
             stack.push_async_callback(self.keys.usage.stop)
-            self.egress = Egress()
+            self.egress = Egress(self.settings.server.transport)
             stack.push_async_callback(self.egress.aclose)
             await self.audit.start()
             stack.push_async_callback(self.audit.stop)

@@ -1,7 +1,8 @@
 """Calls out: shared connections, and a guard on where they may lead.
 
-One pool reaches what the operator configured; the other resolves each name itself, and connects only to public
-addresses, at the very address that it checked. Redirects pass the same choice again.
+One pool reaches what the operator configured: the fast one, unless the settings say otherwise. The other resolves each
+name itself, and connects only to public addresses, at the very address that it checked. Redirects pass the same choice
+again.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import socket
 import ssl
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Literal
 
 import httpcore2
 import httpx2
@@ -18,6 +20,7 @@ from httpcore2._async.http11 import AsyncHTTP11Connection
 from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream  # the public name is a placeholder to type checkers
 
 from adapters.errors import Denied
+from gateway import http1
 
 LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=128, keepalive_expiry=60)
 
@@ -204,21 +207,40 @@ class _Choice(httpx2.AsyncBaseTransport):
         """The pools are the gateway's, and outlive the client of one upstream."""
 
 
+class _Client(httpx2.AsyncClient):
+    """httpx2's client, that goes straight to its transport for what is sent as adapters send: no login, no redirect."""
+
+    async def send(self, request: httpx2.Request, *, stream: bool = False, **more: Any) -> httpx2.Response:
+        if not stream or more or "timeout" not in request.extensions:
+            return await super().send(request, stream=stream, **more)
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        return response
+
+
 class Egress:
     """The two pools of the process. Close with `aclose`."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Literal["fast", "plain"] = "fast") -> None:
         context = httpx2.create_ssl_context()
-        self.configured = _Pool(context, OpenBackend())
+        plain = _Pool(context, OpenBackend())
+        self._plain = plain
+        self.configured = http1.Pool(context, plain) if transport == "fast" else plain
         self.guarded = _Pool(context, GuardedBackend())
 
     def client(self, *urls: str) -> httpx2.AsyncClient:
         """A client that reaches the origins of the operator's `urls`, and public addresses."""
         origins = frozenset(origin(httpx2.URL(url)) for url in urls if "://" in url)
-        return httpx2.AsyncClient(transport=_Choice(self, origins), trust_env=False, timeout=httpx2.Timeout(30, pool=5))
+        return _Client(
+            transport=_Choice(self, origins),
+            trust_env=False,
+            timeout=httpx2.Timeout(30, pool=5),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is ever kept
+        )
 
     async def aclose(self) -> None:
         await self.configured.aclose()
+        await self._plain.aclose()
         await self.guarded.aclose()
 
 

@@ -35,6 +35,7 @@ class ServerSettings(Section):
     allowed_hosts: tuple[str, ...] = Field((), description="Further host names that a Host header may carry.")
     allowed_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call.")
     max_body: int = Field(4 * 2**20, ge=1024, description="Bytes of one request's body.")
+    transport: Literal["fast", "plain"] = Field("fast", description="How upstreams over HTTP are reached.")
     drain: float = Field(20, ge=0, description="Seconds that running calls get to end after SIGTERM.")
 
 

@@ -63,7 +63,7 @@ class HttpPeer:
         level = meta.get("io.modelcontextprotocol/logLevel") if near.modern else self._session_level()
         self._level = LEVELS.index(level) if level in LEVELS else None
         self._streaming = False
-        self._step = 0.0
+        self._step = -1.0
 
     def _session_level(self) -> str:
         return self._table.levels.get(self.near.session.id, "debug") if self.near.session else ""
@@ -77,7 +77,7 @@ class HttpPeer:
             return
         message, total = translate.progress(of)
         done = of.done if isinstance(of, Progress) and of.done is not None else self._step + 1
-        await self._progress(max(done, self._step + 1e-6), total, message)
+        await self._progress(done if done > self._step else self._step + 1e-6, total, message)
 
     async def _progress(self, step: float, total: float | None, message: str) -> None:
         if self._token is None:
@@ -92,7 +92,7 @@ class HttpPeer:
 
     async def beat(self) -> None:
         if self._token is not None:
-            await self._progress(self._step + 1e-3, None, "still working")
+            await self._progress(max(self._step, 0) + 1e-3, None, "still working")
         else:
             await self._write(b": working\r\n\r\n")
 

@@ -70,6 +70,7 @@ class Dialogue:
     def __init__(self, invoke: Invoke, calls: Calls) -> None:
         self._invoke = invoke
         self.calls = calls
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def call(self, params: Message, meta: Message, peer: Peer) -> Reply:
         """`tools/call`."""
@@ -110,8 +111,24 @@ class Dialogue:
             return self._unanswerable(missing[0], call, tool, peer.near)
         if peer.near.modern:
             return Needs(*translate.needs(ask, call))
-        answer = await peer.answer(ask)
+        try:
+            answer = await peer.answer(ask)
+        except asyncio.CancelledError:
+            self._release(ask, call)
+            raise
         return answer or Raw(translate.failed(Expired("nobody answered what the tool asked"), tool, call.id))
+
+    def _release(self, ask: Ask, call: Call) -> None:
+        """Tells a far side that may wait live that nobody answers, so that it ends."""
+        again = replace(call, id=uuid.uuid4().hex, answer=Answer(ask.token, {}), detached=True)
+
+        async def drain() -> None:
+            async for _ in self._invoke(again):
+                pass
+
+        task = asyncio.create_task(drain(), name="mcp release")
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     def _unanswerable(self, request: Any, call: Call, tool: Tool | None, near: Near) -> Reply:
         kind = translate.kind(request)

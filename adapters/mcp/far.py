@@ -51,9 +51,12 @@ class Far:
         self._ids = itertools.count(1)
         self._generation = 0
         self._renewing = asyncio.Lock()
+        self._ready = False
         self._listening: asyncio.Task[None] | None = None
         self._asides: set[asyncio.Task[None]] = set()
         self._calls: dict[int, asyncio.Queue[Message]] = {}
+        self._suspended: set[int] = set()
+        """Calls that have asked, and wait for the answer: they ask nothing else meanwhile."""
         self.capabilities: Message = {}
         self.info: Message = {}
         self.instructions = ""
@@ -67,6 +70,11 @@ class Far:
 
     async def open(self) -> None:
         """Connects and negotiates. Raises errors of the contract."""
+        async with self._renewing:
+            await self._close()
+            await self._open()
+
+    async def _open(self) -> None:
         await self.link.open()
         try:
             if self._era == "handshake" or not await self._discover():
@@ -76,6 +84,7 @@ class Far:
         except RpcFault as fault:
             raise Refused(f"'{self.name}' refused the connection: {fault}"[:300], detail=repr(fault.error)) from fault
         self._generation += 1
+        self._ready = True
         self.link.begin()
         if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
             self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
@@ -120,6 +129,11 @@ class Far:
         return isinstance(said, dict) and said.get("listChanged") is True
 
     async def close(self) -> None:
+        async with self._renewing:
+            await self._close()
+
+    async def _close(self) -> None:
+        self._ready = False
         tasks = [*self._asides, *([self._listening] if self._listening else [])]
         for task in tasks:
             task.cancel()
@@ -131,8 +145,8 @@ class Far:
         """Opens again, once for all who lost the same session. Raises errors of the contract."""
         async with self._renewing:
             if self._generation == generation:
-                await self.close()
-                await self.open()
+                await self._close()
+                await self._open()
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -143,14 +157,15 @@ class Far:
         the modern era only. Raises errors of the contract."""
         for attempt in (0, 1):
             generation = self._generation
+            if not self._ready:
+                await self._renew(generation)
+                generation = self._generation
             id, ended = next(self._ids), False
             said = self._modern_params(params, capabilities) if self.modern else dict(params)
             if "_meta" in params:
                 said["_meta"] = {**said["_meta"], "progressToken": id}
             message: Message = {"jsonrpc": "2.0", "id": id, "method": method, "params": said}
-            if self.modern and headers:
-                message["headers"] = headers
-            source = self.link.request(message)
+            source = self.link.request(message | ({"headers": headers} if self.modern and headers else {}))
             if not self.modern and "_meta" in params:
                 source = self._with_asides(id, source)
             try:
@@ -179,7 +194,9 @@ class Far:
             while True:
                 await asyncio.wait({step, asked}, return_when=asyncio.FIRST_COMPLETED)
                 if asked.done():
+                    self._suspended.add(id)
                     yield asked.result()
+                    self._suspended.discard(id)
                     asked = asyncio.ensure_future(aside.get())
                 if step.done():
                     found = step.result()
@@ -189,6 +206,7 @@ class Far:
                     step = asyncio.ensure_future(anext(source))
         finally:
             del self._calls[id]
+            self._suspended.discard(id)
             for task in (step, asked):
                 task.cancel()
             await asyncio.gather(step, asked, return_exceptions=True)
@@ -252,14 +270,18 @@ class Far:
         method = str(message.get("method", ""))
         if method == "notifications/progress":
             self._forward(self._calls.get(_token(message)), message)
-        elif is_request(message) and method == "ping":
+            return
+        if is_request(message) and method == "ping":
             self._aside(reply(message["id"], {}))
-        elif method.endswith("/list_changed"):
+            return
+        if method.endswith("/list_changed"):
             self._changed()
-        elif len(self._calls) == 1 and (is_request(message) or method == "notifications/message"):
-            self._forward(next(iter(self._calls.values())), message)
+            return
+        running = self._calls.keys() - self._suspended
+        if len(running) == 1 and (is_request(message) or method == "notifications/message"):
+            self._forward(self._calls[running.pop()], message)
         elif is_request(message):
-            text = f"{len(self._calls)} calls run on this connection: it cannot be told which of them asks"
+            text = f"{len(running)} calls run on this connection: it cannot be told which of them asks"
             self._aside(refusal(message["id"], METHOD_NOT_FOUND, text))
 
     def _forward(self, queue: "asyncio.Queue[Message] | None", message: Message) -> None:

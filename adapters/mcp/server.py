@@ -35,18 +35,18 @@ class SdkPeer:
     def __init__(self, ctx: Any, near: Near) -> None:
         self.near = near
         self._session = ctx.session
-        self._step = 0.0
+        self._step = -1.0
 
     async def progress(self, of: Progress | Part) -> None:
         from adapters.mcp import translate
 
         message, total = translate.progress(of)
         done = of.done if isinstance(of, Progress) and of.done is not None else self._step + 1
-        self._step = max(done, self._step + 1e-6)
+        self._step = done if done > self._step else self._step + 1e-6
         await self._session.report_progress(self._step, total, message)
 
     async def beat(self) -> None:
-        await self.progress(Progress("still working", self._step + 1e-3))
+        await self.progress(Progress("still working", max(self._step, 0) + 1e-3))
 
     async def answer(self, ask: Ask) -> Answer | None:
         return None

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import httpx2
 import pytest
 
 from adapters import wire
 from adapters.errors import Broken, ConnectFailed, TimedOut, Unreachable
+from gateway.egress import Egress
 
+Send = Callable[..., Awaitable[tuple[int, bytes]]]
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -33,10 +34,21 @@ async def far(answer: Answer) -> AsyncIterator[str]:
         writer.close()
 
 
-async def send(url: str, timeout: float = 5) -> tuple[int, bytes]:
-    async with httpx2.AsyncClient(timeout=timeout, trust_env=False) as client:
-        response, body = await wire.send(client, client.build_request("GET", url), "far")
-        return response.status_code, body
+@pytest.fixture(params=["fast", "plain"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """As an adapter sends, over each transport."""
+
+    async def one(url: str, timeout: float = 5) -> tuple[int, bytes]:
+        egress = Egress(request.param)
+        client = egress.client(url)
+        client.timeout = timeout
+        try:
+            response, body = await wire.send(client, client.build_request("GET", url), "far")
+            return response.status_code, body
+        finally:
+            await egress.aclose()
+
+    return one
 
 
 def says(head: bytes, body: bytes = b"", *, close: bool = True) -> Answer:
@@ -49,12 +61,12 @@ def says(head: bytes, body: bytes = b"", *, close: bool = True) -> Answer:
     return answer
 
 
-async def test_an_answer_is_given_whole_whatever_its_status() -> None:
+async def test_an_answer_is_given_whole_whatever_its_status(send: Send) -> None:
     async with far(says(b"HTTP/1.1 503 No\ncontent-length: 4\n", b"body")) as url:
         assert await send(url) == (503, b"body")
 
 
-async def test_nobody_there_was_not_delivered() -> None:
+async def test_nobody_there_was_not_delivered(send: Send) -> None:
     async with far(says(b"")) as url:
         pass
     with pytest.raises(ConnectFailed, match="'far' does not answer") as fault:
@@ -73,7 +85,7 @@ async def test_nobody_there_was_not_delivered() -> None:
     ],
     ids=["closes", "short", "chunks", "garbage", "gzip"],
 )
-async def test_a_broken_answer_may_have_been_delivered(answer: Answer) -> None:
+async def test_a_broken_answer_may_have_been_delivered(send: Send, answer: Answer) -> None:
     async with far(answer) as url:
         with pytest.raises((Unreachable, Broken)) as fault:
             await send(url)
@@ -82,7 +94,7 @@ async def test_a_broken_answer_may_have_been_delivered(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\ncontent-length: 9\n"], ids=["no answer", "no body"])
-async def test_silence_is_timed_out(head: bytes) -> None:
+async def test_silence_is_timed_out(send: Send, head: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if head:
             await says(head, close=False)(reader, writer)
@@ -93,7 +105,7 @@ async def test_silence_is_timed_out(head: bytes) -> None:
     assert fault.value.delivered == "unknown"
 
 
-async def test_an_endless_body_is_cut_at_its_limit() -> None:
+async def test_an_endless_body_is_cut_at_its_limit(send: Send) -> None:
     sent = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +122,7 @@ async def test_an_endless_body_is_cut_at_its_limit() -> None:
     assert sent < 40 * 2**20
 
 
-async def test_a_bomb_is_cut_at_what_it_unpacks_to() -> None:
+async def test_a_bomb_is_cut_at_what_it_unpacks_to(send: Send) -> None:
     import gzip
 
     packed = gzip.compress(bytes(64 * 2**20))
