@@ -14,6 +14,7 @@ from adapters.mcp.rpc import (
     HANDSHAKE,
     METHOD_NOT_FOUND,
     MODERN,
+    SERVER_KEY,
     UNSUPPORTED_VERSION,
     VERSION_KEY,
     Link,
@@ -98,14 +99,15 @@ class Far:
                 raise
             supported = fault.error.get("data", {}) if isinstance(fault, RpcFault) else {}
             if isinstance(fault, RpcFault) and fault.code == UNSUPPORTED_VERSION and isinstance(supported, dict):
-                offered = supported.get("supported") or []
-                if not any(v in HANDSHAKE for v in offered):
-                    raise Refused(f"'{self.name}' speaks {offered}, and we do not") from fault
+                versions = supported.get("supported")
+                if not isinstance(versions, list) or not any(v in HANDSHAKE for v in versions):
+                    raise Refused(f"'{self.name}' speaks {str(versions)[:80]}, and we do not") from fault
             return False
-        if MODERN not in (found.get("supportedVersions") or ()):
+        offered, meta = found.get("supportedVersions"), found.get("_meta")
+        if not isinstance(offered, list) or MODERN not in offered:
             return False
         self.link.version = MODERN
-        self._learn(found, found.get("_meta", {}).get("io.modelcontextprotocol/serverInfo", {}))
+        self._learn(found, meta.get(SERVER_KEY) if isinstance(meta, dict) else None)
         return True
 
     async def _initialize(self) -> None:
@@ -143,10 +145,14 @@ class Far:
 
     async def _renew(self, generation: int) -> None:
         """Opens again, once for all who lost the same session. Raises errors of the contract."""
-        async with self._renewing:
-            if self._generation == generation:
-                await self._close()
-                await self._open()
+        try:
+            async with self._renewing:
+                if self._generation == generation:
+                    await self._close()
+                    await self._open()
+        except GatewayError as fault:
+            fault.delivered = "no"  # of the request that waits for it
+            raise
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -252,11 +258,12 @@ class Far:
         seen: set[str] = set()
         for _ in range(PAGES):
             found = await self.ask(method, {"cursor": cursor} if cursor else {})
-            members = found.get(key)
-            for member in members if isinstance(members, list) else ():
+            members, cursor = found.get(key), found.get("nextCursor")
+            if not isinstance(members, list) or not isinstance(cursor, str | None):
+                raise Broken(f"'{self.name}' answered {method} with what is no list", detail=repr(found)[:200])
+            for member in members:
                 yield member
-            cursor = found.get("nextCursor")
-            if not isinstance(cursor, str) or not cursor:
+            if not cursor:
                 return
             if cursor in seen:
                 break
