@@ -78,7 +78,7 @@ class Dialogue:
         try:
             call, tool = self._prepare(params, meta, near)
         except GatewayError as fault:
-            if isinstance(fault, Unknown):
+            if isinstance(fault, Unknown) or "requestState" in params:
                 return Fault({"code": INVALID_PARAMS, "message": fault.public})
             return Raw(translate.failed(fault, None, ""))
         return await self.run(call, tool, peer)
@@ -149,6 +149,8 @@ class Dialogue:
         assert isinstance(last, Error)
         if last.raw is not None and last.raw_format == translate.ERROR_FORMAT:
             return Fault(orjson.loads(last.raw))
+        if call.answer is not None and isinstance(last.error, Expired):
+            return Fault({"code": INVALID_PARAMS, "message": last.error.public})
         if last.raw is not None and last.raw_format == translate.RESULT_FORMAT:
             return Raw(last.raw)
         if call.method != "tools/call":

@@ -45,7 +45,7 @@ def files() -> int:
 async def test_connections_that_end_are_all_closed_wherever_the_caller_is_cut() -> None:
     """The pool closes what has ended in the task of whoever calls next."""
     before = files()
-    far, egress = Far(), Egress()
+    far, egress = Far(), Egress("plain")
     url = await far.open()
     async with egress.client(url) as client:
         for steps in range(1, 12):
@@ -78,7 +78,7 @@ async def test_connections_that_end_are_all_closed_wherever_the_caller_is_cut() 
 async def test_a_call_cut_while_it_connects_leaves_nothing() -> None:
     """At each step of connecting."""
     before = files()
-    far, egress = Far(), Egress()
+    far, egress = Far(), Egress("plain")
     url = await far.open()
     async with egress.client(url) as client:
         for steps in range(1, 40):
