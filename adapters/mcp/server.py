@@ -9,7 +9,12 @@ import mcp_types as t
 import orjson
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.subscriptions import (
-    InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ResourcesListChanged, ResourceUpdated, ToolsListChanged,
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ToolsListChanged,
 )  # fmt: skip
 from mcp.shared.exceptions import MCPError
 

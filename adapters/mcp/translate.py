@@ -10,7 +10,7 @@ import orjson
 from adapters import hops
 from adapters.errors import BadArguments, GatewayError
 from adapters.mcp.near import Near
-from adapters.mcp.rpc import LOG_KEY, NOT_FOUND, OWN_KEYS, Message
+from adapters.mcp.rpc import LOG_KEY, OWN_KEYS, Message
 from adapters.spi import (
     Answer,
     Ask,

@@ -9,6 +9,11 @@ from gateway.egress import Egress
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
+def plain(egress: Egress) -> Any:
+    """The pool of httpx2, behind the choice of a transport."""
+    return egress.configured
+
+
 class Far:
     """Answers each request on a connection of its own choice, and can hang up on all at once."""
 
@@ -62,7 +67,7 @@ async def test_connections_that_end_are_all_closed_wherever_the_caller_is_cut() 
                 await asyncio.sleep(0)
             cut.cancel()
             await asyncio.gather(cut, return_exceptions=True)
-            while len(egress.configured._pool.connections) > 1:  # the next caller sees what is closed
+            while len(plain(egress)._pool.connections) > 1:  # the next caller sees what is closed
                 await client.get(url)
             far.hang_up()
     await egress.aclose()
@@ -87,7 +92,7 @@ async def test_a_call_cut_while_it_connects_leaves_nothing() -> None:
                 await asyncio.sleep(0)
             cut.cancel()
             await asyncio.gather(cut, return_exceptions=True)
-        assert len(egress.configured._pool._requests) == 0
+        assert len(plain(egress)._pool._requests) == 0
     await egress.aclose()
     await far.close()
     for _ in range(100):
