@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+from typing import Any
 
 from gateway.egress import Egress
 
