@@ -52,7 +52,8 @@ class LiveUpstream:
             self.attempt.clear()
             self.wake.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.attempt.wait(), min(PATIENCE, seconds or PATIENCE))
+            async with asyncio.timeout(min(PATIENCE, seconds or PATIENCE)):
+                await self.attempt.wait()
         if not self.connected:
             raise ConnectFailed(f"the upstream '{self.upstream.name}' is away: {self.reason}", delivered="no")
 
@@ -185,7 +186,8 @@ class UpstreamTable:
     async def _wait(self, live: LiveUpstream, seconds: float) -> None:
         live.attempt.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(live.wake.wait(), seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` of 3.11 loses a cancel that comes with the wake
+                await live.wake.wait()
         live.wake.clear()
 
     async def _stop(self, name: str, *, forget: bool) -> None:

@@ -8,7 +8,7 @@ import orjson
 from adapters.mcp import translate
 from adapters.mcp.dialogue import HEARTBEAT, Fault, Needs, Raw, Reply
 from adapters.mcp.near import Near
-from adapters.mcp.rpc import SERVER_KEY, Message
+from adapters.mcp.rpc import INVALID_PARAMS, NOT_FOUND, SERVER_KEY, Message
 from adapters.mcp.server import INFO
 from adapters.spi import Answer, Ask, Part, Progress, Send
 
@@ -60,13 +60,9 @@ class HttpPeer:
         self._table = table
         meta = (message.get("params") or {}).get("_meta") or {}
         self._token = meta.get("progressToken")
-        level = meta.get("io.modelcontextprotocol/logLevel") if near.modern else self._session_level()
-        self._level = LEVELS.index(level) if level in LEVELS else None
+        self._level = LEVELS.index(near.level) if near.level in LEVELS else None
         self._streaming = False
         self._step = -1.0
-
-    def _session_level(self) -> str:
-        return self._table.levels.get(self.near.session.id, "debug") if self.near.session else ""
 
     async def progress(self, of: Progress | Part) -> None:
         if isinstance(of, Progress) and of.raw is not None and of.raw_format == translate.LOG_FORMAT:
@@ -149,6 +145,8 @@ class HttpPeer:
         id = orjson.dumps(self._id)
         status = 200
         if isinstance(reply, Fault):
+            if self.near.modern and reply.error["code"] == NOT_FOUND:
+                reply = Fault({**reply.error, "code": INVALID_PARAMS})
             body = b'{"jsonrpc":"2.0","id":' + id + b',"error":' + orjson.dumps(reply.error) + b"}"
             status = STATUS.get(reply.error["code"], 200) if self.near.modern else 200
         else:

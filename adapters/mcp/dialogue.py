@@ -78,7 +78,7 @@ class Dialogue:
         try:
             call, tool = self._prepare(params, meta, near)
         except GatewayError as fault:
-            if isinstance(fault, Unknown):
+            if isinstance(fault, Unknown) or "requestState" in params:
                 return Fault({"code": INVALID_PARAMS, "message": fault.public})
             return Raw(translate.failed(fault, None, ""))
         return await self.run(call, tool, peer)
@@ -91,7 +91,10 @@ class Dialogue:
             call = translate.call(name, {}, meta, near)
             return replace(call, answer=answer), tool
         tool = near.look.tool(params["name"], near.caller)
-        return translate.call(near.look.public(tool.name), params.get("arguments") or {}, meta, near), tool
+        call = translate.call(near.look.public(tool.name), params.get("arguments") or {}, meta, near)
+        if "inputResponses" in params:  # answers to what was not asked yet: for the far side to know what to do with
+            call = replace(call, meta={**call.meta, translate.GIVEN: params["inputResponses"]})
+        return call, tool
 
     async def run(self, call: Call, tool: Tool | None, peer: Peer) -> Reply:
         """Any call to its end, questions answered where the client can; else the question is the reply."""
@@ -149,6 +152,8 @@ class Dialogue:
         assert isinstance(last, Error)
         if last.raw is not None and last.raw_format == translate.ERROR_FORMAT:
             return Fault(orjson.loads(last.raw))
+        if call.answer is not None and isinstance(last.error, Expired):
+            return Fault({"code": INVALID_PARAMS, "message": last.error.public})
         if last.raw is not None and last.raw_format == translate.RESULT_FORMAT:
             return Raw(last.raw)
         if call.method != "tools/call":

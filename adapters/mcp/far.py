@@ -56,11 +56,14 @@ class Far:
         self._listening: asyncio.Task[None] | None = None
         self._asides: set[asyncio.Task[None]] = set()
         self._calls: dict[int, asyncio.Queue[Message]] = {}
+        self._watched: dict[Any, list[asyncio.Queue[Message]]] = {}
         self._suspended: set[int] = set()
         """Calls that have asked, and wait for the answer: they ask nothing else meanwhile."""
         self.capabilities: Message = {}
         self.info: Message = {}
         self.instructions = ""
+        self.changes = 0
+        """How often the server said that its prompts or resources have changed."""
         link.unasked = self._unasked
 
     @property
@@ -76,7 +79,19 @@ class Far:
             await self._open()
 
     async def _open(self) -> None:
-        await self.link.open()
+        try:
+            await self.link.open()
+            await self._negotiate()
+        except BaseException:
+            await self.link.close()
+            raise
+        self._generation += 1
+        self._ready = True
+        self.link.begin()
+        if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
+            self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
+
+    async def _negotiate(self) -> None:
         try:
             if self._era == "handshake" or not await self._discover():
                 await self._initialize()
@@ -84,11 +99,6 @@ class Far:
             raise ConnectFailed(f"'{self.name}' does not answer the first request", detail=repr(fault)) from fault
         except RpcFault as fault:
             raise Refused(f"'{self.name}' refused the connection: {fault}"[:300], detail=repr(fault.error)) from fault
-        self._generation += 1
-        self._ready = True
-        self.link.begin()
-        if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
-            self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
 
     async def _discover(self) -> bool:
         """Whether the server is of the modern era; all but that, and an outage, says that it is of the other."""
@@ -282,7 +292,11 @@ class Far:
             self._aside(reply(message["id"], {}))
             return
         if method.endswith("/list_changed"):
+            self.changes += "tools" not in method
             self._changed()
+            return
+        if method == "notifications/resources/updated":
+            self._updated(message)
             return
         running = self._calls.keys() - self._suspended
         if len(running) == 1 and (is_request(message) or method == "notifications/message"):
@@ -294,6 +308,39 @@ class Far:
     def _forward(self, queue: "asyncio.Queue[Message] | None", message: Message) -> None:
         if queue is not None and queue.qsize() < WAITING:
             queue.put_nowait(message)
+
+    def _updated(self, message: Message) -> None:
+        params = message.get("params")
+        for queue in self._watched.get(params.get("uri"), ()) if isinstance(params, dict) else ():
+            if queue.qsize() < WAITING:
+                queue.put_nowait(message)
+
+    async def watch(self, uri: str) -> AsyncGenerator[Message, None]:
+        """Notifications of a resource's changes, after one that is empty: the server has agreed. Raises as `ask`."""
+        if self.modern:
+            params: Message = {"notifications": {"resourceSubscriptions": [uri]}, "_meta": {}}
+            async with aclosing(self.exchange("subscriptions/listen", params, {}, {})) as source:
+                async for found in source:
+                    if is_response(found):
+                        result(found, self.name)
+                        return
+                    yield {} if str(found.get("method")).endswith("/acknowledged") else found
+            return
+        queue: asyncio.Queue[Message] = asyncio.Queue()
+        await self.ask("resources/subscribe", {"uri": uri})
+        watching = self._watched.setdefault(uri, [])
+        watching.append(queue)
+        try:
+            yield {}
+            while True:
+                yield await queue.get()
+        finally:
+            watching.remove(queue)
+            if not watching and self._watched.pop(uri, None) is not None and self._ready:
+                params = {"uri": uri}
+                self._aside(
+                    {"jsonrpc": "2.0", "id": next(self._ids), "method": "resources/unsubscribe", "params": params}
+                )
 
     async def _listen(self) -> None:
         """`subscriptions/listen`, the stream of changes in the modern era."""

@@ -21,7 +21,7 @@ WATCH = "resources/subscribe"
 
 
 class Subscriptions:
-    """Watches for sessions of the handshake era (`add`, `remove`, `end`), and for streams of the modern one (`start`)."""
+    """Watches for handshake sessions (`add`, `remove`, `end`), and for streams of the modern era (`start`)."""
 
     def __init__(self, invoke: Invoke) -> None:
         self._invoke = invoke

@@ -158,6 +158,7 @@ async def test_a_changed_resource_is_told_to_clients_of_2026(box: Box) -> None:
         await box.remove("own")
 
 
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 async def test_a_changed_resource_is_told_to_clients_with_sessions(box: Box) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
 
