@@ -10,7 +10,7 @@ from adapters.mcp.clients.platform import Platform
 from adapters.spi import Door
 from gateway.cli.house import HouseDoor, Place
 from gateway.cli.house import house as opened
-from tests.adapters.mcp.house import House
+from tests.adapters.mcp.house import House, standing
 from tests.adapters.mcp.raw import Raw
 
 
@@ -56,14 +56,24 @@ def run(door: HouseDoor, platform: Platform, capsys: pytest.CaptureFixture[str])
     return Told(door, platform, capsys)
 
 
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """A gateway; when it has closed, nothing is left of it."""
-    made = House(tmp_path)
+@pytest.fixture(scope="module")
+async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """A gateway for all tests of a module; when it has closed, nothing is left of it."""
+    made = House(tmp_path_factory.mktemp("house"))
     await made.open()
     yield made
     await made.close()
     await made.settled()
+
+
+@pytest.fixture
+async def house(shared_house: House) -> AsyncIterator[House]:
+    """The gateway without upstreams; those that a test adds leave nothing when they go."""
+    before = standing()
+    yield shared_house
+    for upstream in list(shared_house.box._upstreams):
+        await shared_house.box.remove(upstream.name)
+    await shared_house.settled(before)
 
 
 @pytest.fixture

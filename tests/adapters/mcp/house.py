@@ -1,7 +1,6 @@
 """A gateway with one MCP upstream under test, whose leavings are counted when it closes."""
 
 import asyncio
-import gc
 import itertools
 import os
 import time
@@ -35,12 +34,16 @@ async def until(holds: Callable[[], bool], what: str, seconds: float = 10) -> No
         await asyncio.sleep(0.005)
 
 
+def standing() -> tuple[int, int, set[int]]:
+    """How many tasks, how many files, which children."""
+    return len(asyncio.all_tasks()), files(), children()
+
+
 class House:
     """Words to call with."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        gc.collect()
-        self._before = (len(asyncio.all_tasks()), files(), children())
+        self._before = standing()
         self.box = Box(folder, **settings)
 
     async def open(self) -> None:
@@ -53,10 +56,9 @@ class House:
         """Closes the gateway; nothing is left of it."""
         await self.box.close()
 
-    async def settled(self) -> None:
-        """No task, no file and no child is left, of whomever."""
-        tasks, open_, kin = self._before
-        gc.collect()
+    async def settled(self, before: tuple[int, int, set[int]] | None = None) -> None:
+        """No task, no file and no child is left beyond what was before, of whomever."""
+        tasks, open_, kin = before or self._before
         await until(lambda: len(asyncio.all_tasks()) <= tasks, f"{tasks} tasks are left: {asyncio.all_tasks()}")
         await until(lambda: children() <= kin, "no child is left")
         await until(lambda: files() <= open_, f"{open_} files are left")

@@ -144,7 +144,7 @@ async def test_no_place_for_another_question(house: House, raw: Raw, asking: Ask
     assert told(await house.answer(second, {}))[0] == {"action": "cancel"}
 
 
-async def test_questions_open_when_the_gateway_closes(house: House, raw: Raw, asking: Asking) -> None:
+async def test_questions_open_when_the_upstream_goes(house: House, raw: Raw, asking: Asking) -> None:
     """Nothing of them is left: the fixture counts."""
     await house.add(raw.url, options=HANDSHAKE)
     asking.wanted = [("elicitation/create", FORM)]
