@@ -1,7 +1,7 @@
 """Other gateways for MCP, each as its authors say it is run, in a virtual environment of their own under build/.
 
-`fastmcp`: `create_proxy` over HTTP, without keys. `mcp-proxy`: the Python one, which leads from HTTP to a server on stdio
-only, so it gets an echo there, by the SDK. What cannot be installed is left out, and the reason said.
+`fastmcp`: `create_proxy` over HTTP, without keys. `mcp-proxy`: the Python one, which leads from HTTP to a server on
+stdio only, so it gets an echo there, by the SDK. What cannot be installed is left out, and the reason said.
 """
 
 import subprocess

@@ -37,6 +37,8 @@ ANSWER = 60.0
 PAGES = 100
 WAITING = 1000
 """Messages that may wait for one call; a flood beyond is dropped."""
+ENDED: Message = {}
+"""Stands in a queue for the end of what filled it."""
 Era = Literal["auto", "handshake", "modern"]
 
 
@@ -151,7 +153,7 @@ class Far:
             if self.modern and headers:
                 message["headers"] = headers
             source = self.link.request(message)
-            if not self.modern and "_meta" in params:
+            if not self.modern and "_meta" in params and self.link.hears:
                 source = self._with_asides(id, source)
             try:
                 async for found in source:
@@ -171,26 +173,18 @@ class Far:
     async def _with_asides(self, id: int, source: AsyncGenerator[Message, None]) -> AsyncGenerator[Message, None]:
         """What comes on the request's own stream, and what the server asks beside it while this call alone runs:
         in the handshake era a question need not say to which call it belongs."""
-        aside = self._calls[id] = asyncio.Queue()
-        step: asyncio.Future[Message] = asyncio.ensure_future(anext(source))
-        asked: asyncio.Future[Message] = asyncio.ensure_future(aside.get())
+        queue = self._calls[id] = asyncio.Queue[Message](WAITING + 1)
+        step = asyncio.create_task(_pump(source, queue), name=f"mcp call {self.name}")
         try:
-            while True:
-                await asyncio.wait({step, asked}, return_when=asyncio.FIRST_COMPLETED)
-                if asked.done():
-                    yield asked.result()
-                    asked = asyncio.ensure_future(aside.get())
-                if step.done():
-                    found = step.result()
-                    yield found
-                    if is_response(found):
-                        return
-                    step = asyncio.ensure_future(anext(source))
+            while (found := await queue.get()) is not ENDED:
+                yield found
+                if is_response(found):
+                    return
+            await step
         finally:
             del self._calls[id]
-            for task in (step, asked):
-                task.cancel()
-            await asyncio.gather(step, asked, return_exceptions=True)
+            step.cancel()
+            await asyncio.gather(step, return_exceptions=True)
             await source.aclose()
 
     def _modern_params(self, params: Message, capabilities: Message) -> Message:
@@ -275,3 +269,13 @@ class Far:
                             self._unasked(found)
             await asyncio.sleep(5)
             self._changed()
+
+
+async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message]") -> None:
+    try:
+        async for message in source:
+            await queue.put(message)
+    except Exception:
+        await queue.put(ENDED)
+        raise
+    await queue.put(ENDED)
