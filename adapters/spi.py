@@ -76,7 +76,7 @@ class Upstream:
     url: str = ""
     secret: str = field(default="", repr=False)
     command: tuple[str, ...] = ()
-    options: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    options: Mapping[str, Json] = field(default_factory=dict[str, Json], repr=False)
     origin: Literal["file", "api"] = "file"
     trusted: bool = True
 

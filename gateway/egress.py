@@ -8,13 +8,15 @@ again.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Literal
 
 import httpcore2
 import httpx2
-from httpcore2._backends.anyio import AnyIOBackend  # the public name is a placeholder to type checkers
+from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream  # the public name is a placeholder to type checkers
 
 from adapters.errors import Denied
 from gateway import http1
@@ -22,8 +24,59 @@ from gateway import http1
 LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=128, keepalive_expiry=60)
 
 
+class _Late:
+    """Tasks that go on after whoever began them was cancelled."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    def begin(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def end(self) -> None:
+        """Waits for what closes; what still connects is given up."""
+        while self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=1)
+            for task in left:
+                task.cancel()
+
+
+class OpenStream(AnyIOStream):
+    """Closes without waiting. The pool closes many in a row, in the task that happens to be there: cancelled at one
+    of them, it would leave the rest open, and count the request among those that run for ever."""
+
+    def __init__(self, stream: Any, late: _Late) -> None:
+        super().__init__(stream)
+        self._late = late
+
+    async def aclose(self) -> None:
+        self._late.begin(_closed(self._stream))
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        """As httpcore2's; cancelled, it closes too."""
+        try:
+            found: Any = await super().start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self.aclose()
+            raise
+        return OpenStream(found._stream, self._late)
+
+
+async def _closed(stream: Any) -> None:
+    with suppress(Exception):
+        await stream.aclose()
+
+
 class OpenBackend(AnyIOBackend):
     """Connects in a task of its own: whoever is cancelled just as the connection stands would leave it open."""
+
+    def __init__(self) -> None:
+        self.late = _Late()
 
     async def connect_tcp(
         self,
@@ -34,22 +87,16 @@ class OpenBackend(AnyIOBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         """As httpcore2's."""
-        connecting = asyncio.ensure_future(super().connect_tcp(host, port, timeout, local_address, socket_options))
+        connecting = self.late.begin(super().connect_tcp(host, port, timeout, local_address, socket_options))
         try:
-            return await asyncio.shield(connecting)
+            return OpenStream((await asyncio.shield(connecting))._stream, self.late)
         except asyncio.CancelledError:
-            connecting.add_done_callback(_close_late)
+            connecting.add_done_callback(self._close_late)
             raise
 
-
-def _close_late(connecting: "asyncio.Future[httpcore2.AsyncNetworkStream]") -> None:
-    if not connecting.cancelled() and connecting.exception() is None:
-        closing = asyncio.ensure_future(connecting.result().aclose())
-        _CLOSING.add(closing)
-        closing.add_done_callback(_CLOSING.discard)
-
-
-_CLOSING: set[Any] = set()
+    def _close_late(self, connecting: "asyncio.Future[Any]") -> None:
+        if not connecting.cancelled() and connecting.exception() is None:
+            self.late.begin(_closed(connecting.result()))
 
 
 class GuardedBackend(OpenBackend):
@@ -109,7 +156,8 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 class _Pool(httpx2.AsyncHTTPTransport):
     """httpx2's transport over a pool with a network backend of our own, which its constructor does not offer."""
 
-    def __init__(self, context: Any, backend: httpcore2.AsyncNetworkBackend) -> None:
+    def __init__(self, context: Any, backend: OpenBackend) -> None:
+        self._late = backend.late
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
             max_connections=LIMITS.max_connections,
@@ -117,6 +165,10 @@ class _Pool(httpx2.AsyncHTTPTransport):
             keepalive_expiry=LIMITS.keepalive_expiry,
             network_backend=backend,
         )
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._late.end()
 
 
 class _Choice(httpx2.AsyncBaseTransport):

@@ -244,9 +244,13 @@ def owner_only(path: Path) -> Path:
 
 
 def upstream(name: str, said: UpstreamSettings, home: Path) -> Upstream:
-    """The upstream as adapters know it, its secret resolved. Raises `ConfigFault`."""
+    """The upstream as adapters know it, its key and the references in its tables resolved. Raises `ConfigFault`."""
     try:
         key = secret(said.key, home) if said.key else ""
+        options = {
+            option: _referred(value, home) if isinstance(value, dict) else value
+            for option, value in (said.model_extra or {}).items()
+        }
     except ConfigFault as fault:
         raise ConfigFault(f"upstream '{name}': {fault}") from fault
     return Upstream(
@@ -255,6 +259,13 @@ def upstream(name: str, said: UpstreamSettings, home: Path) -> Upstream:
         url=said.url,
         secret=key,
         command=said.command,
-        options=said.model_extra or {},
+        options=options,
         trusted=said.trusted,
     )
+
+
+def _referred(value: Any, home: Path) -> Any:
+    """What stands in a table of options, its texts resolved as keys are. Raises `ConfigFault`."""
+    if isinstance(value, dict):
+        return {name: _referred(inner, home) for name, inner in value.items()}
+    return secret(value, home) if isinstance(value, str) else value

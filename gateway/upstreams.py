@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -51,7 +52,8 @@ class LiveUpstream:
             self.attempt.clear()
             self.wake.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.attempt.wait(), min(PATIENCE, seconds or PATIENCE))
+            async with asyncio.timeout(min(PATIENCE, seconds or PATIENCE)):
+                await self.attempt.wait()
         if not self.connected:
             raise ConnectFailed(f"the upstream '{self.upstream.name}' is away: {self.reason}", delivered="no")
 
@@ -184,7 +186,8 @@ class UpstreamTable:
     async def _wait(self, live: LiveUpstream, seconds: float) -> None:
         live.attempt.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(live.wake.wait(), seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` of 3.11 loses a cancel that comes with the wake
+                await live.wake.wait()
         live.wake.clear()
 
     async def _stop(self, name: str, *, forget: bool) -> None:
@@ -307,6 +310,30 @@ def _from_row(row: dict[str, Any], seal: Seal) -> Upstream:
 
 def _purpose(name: str) -> str:
     return f"upstream\0{name}"
+
+
+TELLING = re.compile(r"(?i)(token|key|secret|passw|pwd|auth|credential|bearer|header|cookie)|^-[HpuU]$")
+"""Flags after which a secret stands."""
+SETS = re.compile(r"(?P<name>--?[\w.-]+|[A-Za-z_]\w*)=.+", re.DOTALL)
+
+
+def shown(command: Sequence[str]) -> str:
+    """A command fit to be shown: without what follows a telling flag, and without values of variables."""
+    words: list[str] = []
+    hidden = False
+    for word in command:
+        flag, sets = word.startswith("-"), SETS.fullmatch(word)
+        if hidden:
+            words.append("***")
+        elif sets and (not flag or TELLING.search(sets["name"])):
+            words.append(f"{sets['name']}=***")
+        else:
+            words.append(USER_INFO.sub("://***@", word))
+        hidden = not hidden and flag and not sets and TELLING.search(word) is not None
+    return " ".join(words)
+
+
+USER_INFO = re.compile(r"://[^/@\s]+@")
 
 
 def masked(upstream: Upstream) -> Upstream:

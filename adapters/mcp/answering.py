@@ -8,7 +8,7 @@ import orjson
 from adapters.mcp import translate
 from adapters.mcp.dialogue import HEARTBEAT, Fault, Needs, Raw, Reply
 from adapters.mcp.near import Near
-from adapters.mcp.rpc import SERVER_KEY, Message
+from adapters.mcp.rpc import INVALID_PARAMS, NOT_FOUND, SERVER_KEY, Message
 from adapters.mcp.server import INFO
 from adapters.spi import Answer, Ask, Part, Progress, Send
 
@@ -60,13 +60,9 @@ class HttpPeer:
         self._table = table
         meta = (message.get("params") or {}).get("_meta") or {}
         self._token = meta.get("progressToken")
-        level = meta.get("io.modelcontextprotocol/logLevel") if near.modern else self._session_level()
-        self._level = LEVELS.index(level) if level in LEVELS else None
+        self._level = LEVELS.index(near.level) if near.level in LEVELS else None
         self._streaming = False
-        self._step = 0.0
-
-    def _session_level(self) -> str:
-        return self._table.levels.get(self.near.session.id, "debug") if self.near.session else ""
+        self._step = -1.0
 
     async def progress(self, of: Progress | Part) -> None:
         if isinstance(of, Progress) and of.raw is not None and of.raw_format == translate.LOG_FORMAT:
@@ -77,7 +73,7 @@ class HttpPeer:
             return
         message, total = translate.progress(of)
         done = of.done if isinstance(of, Progress) and of.done is not None else self._step + 1
-        await self._progress(max(done, self._step + 1e-6), total, message)
+        await self._progress(done if done > self._step else self._step + 1e-6, total, message)
 
     async def _progress(self, step: float, total: float | None, message: str) -> None:
         if self._token is None:
@@ -92,7 +88,7 @@ class HttpPeer:
 
     async def beat(self) -> None:
         if self._token is not None:
-            await self._progress(self._step + 1e-3, None, "still working")
+            await self._progress(max(self._step, 0) + 1e-3, None, "still working")
         else:
             await self._write(b": working\r\n\r\n")
 
@@ -149,6 +145,8 @@ class HttpPeer:
         id = orjson.dumps(self._id)
         status = 200
         if isinstance(reply, Fault):
+            if self.near.modern and reply.error["code"] == NOT_FOUND:
+                reply = Fault({**reply.error, "code": INVALID_PARAMS})
             body = b'{"jsonrpc":"2.0","id":' + id + b',"error":' + orjson.dumps(reply.error) + b"}"
             status = STATUS.get(reply.error["code"], 200) if self.near.modern else 200
         else:

@@ -10,7 +10,7 @@ import orjson
 
 from adapters import hops
 from adapters.errors import Broken, Refused
-from adapters.mcp.rpc import OWN_KEYS, SERVER_KEY, Message
+from adapters.mcp.rpc import INVALID_PARAMS, NOT_FOUND, OWN_KEYS, SERVER_KEY, Message
 from adapters.mcp.translate import CONVERSATION, ERROR_FORMAT, HOPS, LOG_FORMAT, RESULT_FORMAT
 from adapters.spi import (
     Address,
@@ -56,11 +56,12 @@ def tool(said: Any) -> Tool | None:
 
 
 def agent(name: str, said: Mapping[str, Any], tools: tuple[Tool, ...]) -> Agent:
-    """The server as an agent; `said` has its `info`, `instructions`, `capabilities` and `version`."""
+    """The server as an agent; `said` has its `info`, `instructions`, `capabilities`, `version`, and how often its
+    other `lists` have changed."""
     info = said["info"]
     described = str(info.get("description") or info.get("title") or info.get("name") or "")
     about = "\n\n".join(text for text in (described, said["instructions"]) if text)
-    meta = {"mcp": {"capabilities": said["capabilities"], "version": said["version"]}}
+    meta = {"mcp": {key: said[key] for key in ("capabilities", "version", "lists")}}
     return Agent(Address("mcp", "", name), name, about, tools, meta)
 
 
@@ -125,8 +126,10 @@ def neutral(said: Message) -> Message:
     return found
 
 
-def fault(error: Message, name: str) -> Error:
-    """A JSON-RPC error."""
+def fault(error: Message, name: str, method: str = "", *, modern: bool = False) -> Error:
+    """A JSON-RPC error. What is not there has the code of the handshake era, whichever the server is of."""
+    if modern and method == "resources/read" and error.get("code") == INVALID_PARAMS:
+        error = {**error, "code": NOT_FOUND}
     text = str(error.get("message") or "no reason given")
     return Error(Refused(f"'{name}': {text}"[:2000], detail=repr(error)[:500]), orjson.dumps(error), ERROR_FORMAT)
 

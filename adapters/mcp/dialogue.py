@@ -70,6 +70,7 @@ class Dialogue:
     def __init__(self, invoke: Invoke, calls: Calls) -> None:
         self._invoke = invoke
         self.calls = calls
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def call(self, params: Message, meta: Message, peer: Peer) -> Reply:
         """`tools/call`."""
@@ -77,7 +78,7 @@ class Dialogue:
         try:
             call, tool = self._prepare(params, meta, near)
         except GatewayError as fault:
-            if isinstance(fault, Unknown):
+            if isinstance(fault, Unknown) or "requestState" in params:
                 return Fault({"code": INVALID_PARAMS, "message": fault.public})
             return Raw(translate.failed(fault, None, ""))
         return await self.run(call, tool, peer)
@@ -110,8 +111,24 @@ class Dialogue:
             return self._unanswerable(missing[0], call, tool, peer.near)
         if peer.near.modern:
             return Needs(*translate.needs(ask, call))
-        answer = await peer.answer(ask)
+        try:
+            answer = await peer.answer(ask)
+        except asyncio.CancelledError:
+            self._release(ask, call)
+            raise
         return answer or Raw(translate.failed(Expired("nobody answered what the tool asked"), tool, call.id))
+
+    def _release(self, ask: Ask, call: Call) -> None:
+        """Tells a far side that may wait live that nobody answers, so that it ends."""
+        again = replace(call, id=uuid.uuid4().hex, answer=Answer(ask.token, {}), detached=True)
+
+        async def drain() -> None:
+            async for _ in self._invoke(again):
+                pass
+
+        task = asyncio.create_task(drain(), name="mcp release")
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     def _unanswerable(self, request: Any, call: Call, tool: Tool | None, near: Near) -> Reply:
         kind = translate.kind(request)
@@ -132,6 +149,8 @@ class Dialogue:
         assert isinstance(last, Error)
         if last.raw is not None and last.raw_format == translate.ERROR_FORMAT:
             return Fault(orjson.loads(last.raw))
+        if call.answer is not None and isinstance(last.error, Expired):
+            return Fault({"code": INVALID_PARAMS, "message": last.error.public})
         if last.raw is not None and last.raw_format == translate.RESULT_FORMAT:
             return Raw(last.raw)
         if call.method != "tools/call":

@@ -53,12 +53,18 @@ class Far:
         self._ids = itertools.count(1)
         self._generation = 0
         self._renewing = asyncio.Lock()
+        self._ready = False
         self._listening: asyncio.Task[None] | None = None
         self._asides: set[asyncio.Task[None]] = set()
-        self._calls: dict[int, asyncio.Queue[Message]] = {}
+        self._calls: dict[int, asyncio.Queue[Message | tuple[Message]]] = {}
+        self._watched: dict[Any, list[asyncio.Queue[Message]]] = {}
+        self._suspended: set[int] = set()
+        """Calls that have asked, and wait for the answer: they ask nothing else meanwhile."""
         self.capabilities: Message = {}
         self.info: Message = {}
         self.instructions = ""
+        self.changes = 0
+        """How often the server said that its prompts or resources have changed."""
         link.unasked = self._unasked
 
     @property
@@ -69,6 +75,11 @@ class Far:
 
     async def open(self) -> None:
         """Connects and negotiates. Raises errors of the contract."""
+        async with self._renewing:
+            await self._close()
+            await self._open()
+
+    async def _open(self) -> None:
         await self.link.open()
         try:
             if self._era == "handshake" or not await self._discover():
@@ -78,6 +89,7 @@ class Far:
         except RpcFault as fault:
             raise Refused(f"'{self.name}' refused the connection: {fault}"[:300], detail=repr(fault.error)) from fault
         self._generation += 1
+        self._ready = True
         self.link.begin()
         if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
             self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
@@ -122,6 +134,11 @@ class Far:
         return isinstance(said, dict) and said.get("listChanged") is True
 
     async def close(self) -> None:
+        async with self._renewing:
+            await self._close()
+
+    async def _close(self) -> None:
+        self._ready = False
         tasks = [*self._asides, *([self._listening] if self._listening else [])]
         for task in tasks:
             task.cancel()
@@ -133,8 +150,8 @@ class Far:
         """Opens again, once for all who lost the same session. Raises errors of the contract."""
         async with self._renewing:
             if self._generation == generation:
-                await self.close()
-                await self.open()
+                await self._close()
+                await self._open()
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -145,6 +162,9 @@ class Far:
         the modern era only. Raises errors of the contract."""
         for attempt in (0, 1):
             generation = self._generation
+            if not self._ready:
+                await self._renew(generation)
+                generation = self._generation
             id, ended = next(self._ids), False
             said = self._modern_params(params, capabilities) if self.modern else dict(params)
             if "_meta" in params:
@@ -173,16 +193,22 @@ class Far:
     async def _with_asides(self, id: int, source: AsyncGenerator[Message, None]) -> AsyncGenerator[Message, None]:
         """What comes on the request's own stream, and what the server asks beside it while this call alone runs:
         in the handshake era a question need not say to which call it belongs."""
-        queue = self._calls[id] = asyncio.Queue[Message](WAITING + 1)
+        queue = self._calls[id] = asyncio.Queue[Message | tuple[Message]](WAITING + 1)
         step = asyncio.create_task(_pump(source, queue), name=f"mcp call {self.name}")
         try:
             while (found := await queue.get()) is not ENDED:
+                if isinstance(found, tuple):
+                    yield found[0]
+                    if is_response(found[0]):
+                        return
+                    continue
+                self._suspended.add(id)
                 yield found
-                if is_response(found):
-                    return
+                self._suspended.discard(id)
             await step
         finally:
             del self._calls[id]
+            self._suspended.discard(id)
             step.cancel()
             await asyncio.gather(step, return_exceptions=True)
             await source.aclose()
@@ -245,15 +271,55 @@ class Far:
         method = str(message.get("method", ""))
         if is_request(message) and method == "ping":
             self._aside(reply(message["id"], {}))
-        elif method.endswith("/list_changed"):
+            return
+        if method.endswith("/list_changed"):
+            self.changes += "tools" not in method
             self._changed()
-        elif len(self._calls) == 1 and (is_request(message) or method == "notifications/message"):
-            queue = next(iter(self._calls.values()))
+            return
+        if method == "notifications/resources/updated":
+            self._updated(message)
+            return
+        running = self._calls.keys() - self._suspended
+        if len(running) == 1 and (is_request(message) or method == "notifications/message"):
+            queue = self._calls[running.pop()]
             if queue.qsize() < WAITING:
                 queue.put_nowait(message)
         elif is_request(message):
-            text = f"{len(self._calls)} calls run on this connection: it cannot be told which of them asks"
+            text = f"{len(running)} calls run on this connection: it cannot be told which of them asks"
             self._aside(refusal(message["id"], METHOD_NOT_FOUND, text))
+
+    def _updated(self, message: Message) -> None:
+        params = message.get("params")
+        for queue in self._watched.get(params.get("uri"), ()) if isinstance(params, dict) else ():
+            if queue.qsize() < WAITING:
+                queue.put_nowait(message)
+
+    async def watch(self, uri: str) -> AsyncGenerator[Message, None]:
+        """Notifications of a resource's changes, after one that is empty: the server has agreed. Raises as `ask`."""
+        if self.modern:
+            params: Message = {"notifications": {"resourceSubscriptions": [uri]}, "_meta": {}}
+            async with aclosing(self.exchange("subscriptions/listen", params, {}, {})) as source:
+                async for found in source:
+                    if is_response(found):
+                        result(found, self.name)
+                        return
+                    yield {} if str(found.get("method")).endswith("/acknowledged") else found
+            return
+        queue: asyncio.Queue[Message] = asyncio.Queue()
+        await self.ask("resources/subscribe", {"uri": uri})
+        watching = self._watched.setdefault(uri, [])
+        watching.append(queue)
+        try:
+            yield {}
+            while True:
+                yield await queue.get()
+        finally:
+            watching.remove(queue)
+            if not watching and self._watched.pop(uri, None) is not None and self._ready:
+                params = {"uri": uri}
+                self._aside(
+                    {"jsonrpc": "2.0", "id": next(self._ids), "method": "resources/unsubscribe", "params": params}
+                )
 
     async def _listen(self) -> None:
         """`subscriptions/listen`, the stream of changes in the modern era."""
@@ -271,10 +337,11 @@ class Far:
             self._changed()
 
 
-async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message]") -> None:
+async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message | tuple[Message]]") -> None:
+    """The request's own messages, each in a tuple to tell it from what came beside them; then `ENDED`."""
     try:
         async for message in source:
-            await queue.put(message)
+            await queue.put((message,))
     except Exception:
         await queue.put(ENDED)
         raise

@@ -8,18 +8,18 @@ from typing import Any
 
 import orjson
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from mcp.server.subscriptions import ToolsListChanged
 from mcp.server.transport_security import TransportSecuritySettings
 
 from adapters.errors import GatewayError, Unknown
 from adapters.mcp import own_tools, server
 from adapters.mcp.answering import HttpPeer, Table
-from adapters.mcp.dialogue import Dialogue, Peer, Raw, Reply
+from adapters.mcp.dialogue import Dialogue, Fault, Peer, Raw, Reply
 from adapters.mcp.near import Near, Nears, Session, Sessions
-from adapters.mcp.plain import Headers, is_plain
+from adapters.mcp.plain import Headers, is_plain, is_watch
 from adapters.mcp.proxy import Proxy
-from adapters.mcp.rpc import INTERNAL, INVALID_REQUEST, Message
+from adapters.mcp.rpc import INTERNAL, INVALID_PARAMS, INVALID_REQUEST, Message
 from adapters.mcp.streams import Streams, disconnected, read, respond
+from adapters.mcp.subscriptions import Subscriptions
 from adapters.spi import Catalog, Host, Invoke, Receive, Route, Scope, Send
 
 PATHS = ("/mcp", "/mcp/all", "/mcp/agents/{agent}", "/mcp/views/{view}")
@@ -42,10 +42,12 @@ class McpInbound:
 
     @asynccontextmanager
     async def serve(self, invoke: Invoke, catalog: Catalog) -> AsyncIterator[Sequence[Route]]:
-        self._nears = Nears(self._host, catalog, self._sessions)
+        self._nears = Nears(self._host, catalog, self._table.levels)
         self._dialogue = Dialogue(invoke, self._host.calls)
         self._proxy = Proxy(self._dialogue)
-        sdk = server.SdkServer(lambda _ctx: NEAR.get(), self._respond)
+        self._watching = Subscriptions(invoke)
+        self._streams.gone = self._watching.end
+        sdk = server.SdkServer(lambda _ctx: NEAR.get(), self._respond, self._watching.start)
         sdk.server.get_tool_input_schema = _input_schema
         guard = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         manager = StreamableHTTPSessionManager(
@@ -60,12 +62,14 @@ class McpInbound:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
                 self._streams.close()
+                await self._watching.close()
 
     async def _watch(self, catalog: Catalog, sdk: server.SdkServer) -> None:
         """Tells clients of both eras that the list has changed."""
         async for _ in catalog.changes():
-            self._streams.tell({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
-            await sdk.bus.publish(ToolsListChanged())
+            for kind in ("tools", "prompts", "resources"):
+                self._streams.tell({"jsonrpc": "2.0", "method": f"notifications/{kind}/list_changed"})
+            await sdk.changed()
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -86,6 +90,7 @@ class McpInbound:
             await self._streams.serve(session.id, receive, send)
         else:
             self._sessions.end(session)
+            self._watching.end(session.id)
             self._streams.end(session.id)
             self._table.levels.pop(session.id, None)
             await respond(send, 200, b"")
@@ -113,6 +118,9 @@ class McpInbound:
             return
         if session is not None and known.get("method") == "logging/setLevel":
             self._set_level(session, params)
+        if session is not None and is_watch(known):
+            await self._watch_resource(known, near, session, send)
+            return
         if self._fast and is_plain(message, headers) and not _mirrors(known, near):
             await self._answer(known, near, receive, send)
         else:
@@ -122,6 +130,23 @@ class McpInbound:
         level = params.get("level") if isinstance(params, dict) else None
         if isinstance(level, str) and len(self._table.levels) < 10_000:
             self._table.levels[session.id] = level
+
+    async def _watch_resource(self, message: Message, near: Near, session: Session, send: Send) -> None:
+        """`resources/subscribe` and `unsubscribe` of a session."""
+        uri = message["params"]["uri"]
+        reply: Reply = Raw(b"{}")
+        try:
+            if message["method"] == "resources/subscribe":
+                await self._watching.add(session.id, near, uri, lambda changed: self._tell(session.id, changed))
+            else:
+                self._watching.remove(session.id, uri)
+        except GatewayError as fault:
+            reply = Fault({"code": INVALID_PARAMS, "message": fault.public})
+        await HttpPeer(near, message, send, self._table).finish(reply)
+
+    def _tell(self, session: str, uri: str) -> None:
+        method = "notifications/resources/updated"
+        self._streams.tell({"jsonrpc": "2.0", "method": method, "params": {"uri": uri}}, session)
 
     async def _answer(self, message: Message, near: Near, receive: Receive, send: Send) -> None:
         """A plain request, in a task that ends when the client goes away or cancels."""

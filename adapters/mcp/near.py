@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from adapters.errors import GatewayError, Unknown
-from adapters.mcp.rpc import CAPABILITIES_KEY, CLIENT_KEY, Message
+from adapters.mcp.rpc import CAPABILITIES_KEY, CLIENT_KEY, LOG_KEY, Message
 from adapters.spi import Agent, Caller, Catalog, Host, Tool, View
 
 PATIENT: Mapping[str, float] = {"mcp": 0, "doolittle": 0}
@@ -45,6 +45,8 @@ class Near:
     patience: float
     modern: bool
     session: Session | None = None
+    level: str = ""
+    """The least level of log lines that it wants; blank: none."""
 
 
 class Sessions:
@@ -107,10 +109,10 @@ def answers(capabilities: Any) -> frozenset[str]:
 class Nears:
     """Makes a `Near` for each request."""
 
-    def __init__(self, host: Host, catalog: Catalog, sessions: Sessions) -> None:
+    def __init__(self, host: Host, catalog: Catalog, levels: Mapping[str, str]) -> None:
         self._host = host
         self._catalog = catalog
-        self._sessions = sessions
+        self._levels = levels
 
     def of(self, scope: Mapping[str, Any], meta: Message, session: Session | None, modern: bool) -> Near:
         """Raises `Unknown` for a view or an agent that is not there."""
@@ -122,7 +124,8 @@ class Nears:
             client, kinds = client_name(meta.get(CLIENT_KEY)), answers(meta.get(CAPABILITIES_KEY))
         else:
             client, kinds = "", frozenset[str]()
-        return Near(caller, look, client, kinds, self._patience(caller, look, client), modern, session)
+        level = meta.get(LOG_KEY, "") if modern else self._levels.get(session.id, "info") if session else ""
+        return Near(caller, look, client, kinds, self._patience(caller, look, client), modern, session, level)
 
     def _patience(self, caller: Caller, look: Catalog, client: str) -> float:
         if caller.patience is not None:

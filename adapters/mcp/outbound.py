@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+import orjson
 from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 
 from adapters.errors import BadArguments, Broken, GatewayError, Refused
@@ -21,8 +22,9 @@ from adapters.mcp.rpc import (
     reply,
 )
 from adapters.mcp.stdio_link import Child, StdioLink
+from adapters.mcp.translate import UPDATE_FORMAT
 from adapters.parking import Parking
-from adapters.spi import LAST, Agent, Ask, Call, Event, Host, Report, Tool, Upstream
+from adapters.spi import LAST, Agent, Ask, Call, Event, Host, Progress, Report, Result, Tool, Upstream
 
 Source = AsyncGenerator[Message, None]
 STEPS = 20
@@ -82,11 +84,17 @@ class McpOutbound:
             raise Broken(f"'{self._name}' does not list its tools in time") from fault
         self._mirrored = {tool.native: _mirrored(tool) for tool in tools if b"x-mcp-header" in tool.input_schema}
         said = {"info": far.info, "instructions": far.instructions, "capabilities": far.capabilities}
-        yield content.agent(self._name, {**said, "version": far.link.version}, tuple(tools))
+        said |= {"version": far.link.version, "lists": far.changes}
+        yield content.agent(self._name, said, tuple(tools))
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
     async def invoke(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
+        if call.method == "resources/subscribe":
+            async with aclosing(self._watched(str(call.arguments.get("uri", "")))) as changes:
+                async for event in changes:
+                    yield event
+            return
         answered: Message = {}
         if call.answer is not None:
             state = call.answer.state
@@ -111,6 +119,22 @@ class McpOutbound:
                     if isinstance(event, LAST):
                         return
         raise Broken(f"'{self._name}' puts its answer off for ever")
+
+    async def _watched(self, uri: str) -> AsyncGenerator[Event, None]:
+        """A progress when the server has agreed, and one for each change, until the caller goes away."""
+        try:
+            async with aclosing(self._far.watch(uri)) as changes:
+                async for message in changes:
+                    params = orjson.dumps(message.get("params") or {}) if message else None
+                    yield Progress(
+                        f"{uri} has changed" if message else "watching", raw=params, raw_format=UPDATE_FORMAT
+                    )
+        except RpcFault as fault:
+            yield content.fault(fault.error, self._name)
+            return
+        except TimeoutError as fault:
+            raise Broken(f"'{self._name}' does not answer resources/subscribe") from fault
+        yield Result()
 
     def _begin(self, call: Call, tool: Tool, answered: Message) -> Source:
         if call.method == "tools/call":
@@ -148,7 +172,7 @@ class McpOutbound:
     def _last(self, message: Message, call: Call) -> Event:
         error = message.get("error")
         if isinstance(error, dict):
-            return content.fault(error, self._name)
+            return content.fault(error, self._name, call.method, modern=self._far.modern)
         said: Any = message.get("result")
         if not isinstance(said, dict):
             raise Broken(f"'{self._name}' answered without a result", detail=repr(message)[:200])
@@ -220,8 +244,6 @@ def _notified(message: Message) -> Event | None:
 
 def _mirrored(tool: Tool) -> Mapping[tuple[str, ...], str]:
     """Arguments that travel as headers too; none where the marks are not as they must be."""
-    import orjson
-
     described = orjson.loads(tool.input_schema)
     return {} if find_invalid_x_mcp_header(described) else x_mcp_header_map(described)
 

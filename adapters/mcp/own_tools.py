@@ -11,7 +11,7 @@ from adapters.mcp import translate
 from adapters.mcp.dialogue import Dialogue, Fault, Peer, Raw, Reply, plain_text
 from adapters.mcp.near import Near
 from adapters.mcp.rpc import Message
-from adapters.spi import Tool
+from adapters.spi import Error, Tool
 
 FOUND = 8
 MOST = 25
@@ -99,7 +99,9 @@ async def call(params: Message, meta: Message, peer: Peer, dialogue: Dialogue) -
         id = _text(given, "call")
         if name == "cancel_call":
             record = await dialogue.calls.cancel(id, peer.near.caller)
-            return plain_text(f"call {id} is {record.state}")
+            last = record.events[-1] if record.events else None
+            how = last.error.code if isinstance(last, Error) else record.state
+            return plain_text(f"call {id} is {how}")
         wait = given.get("wait", WAIT)
         if isinstance(wait, bool) or not isinstance(wait, int | float) or wait < 0:
             raise BadArguments("'wait' is a number of seconds")

@@ -71,6 +71,18 @@ def is_plain(message: Any, headers: Headers) -> bool:
     )
 
 
+def is_watch(message: Message) -> bool:
+    """Whether it is a well-formed request to watch a resource, or no longer."""
+    id, params = message.get("id"), message.get("params")
+    return (
+        message.get("method") in ("resources/subscribe", "resources/unsubscribe")
+        and isinstance(id, str | int)
+        and not isinstance(id, bool)
+        and isinstance(params, dict)
+        and isinstance(params.get("uri"), str)
+    )
+
+
 def _accepts(said: bytes) -> bool:
     return said == BOTH or (b"application/json" in said and b"text/event-stream" in said and b";" not in said)
 

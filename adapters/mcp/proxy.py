@@ -63,7 +63,7 @@ class Proxy:
             found = orjson.loads(reply.body)
             members = found.get(key)
             if not alone:
-                found[key] = [_renamed(m, agent.slug, name) for m in (members if isinstance(members, list) else [])]
+                found[key] = [renamed(m, agent.slug, name) for m in (members if isinstance(members, list) else [])]
             following = found.pop("nextCursor", None)
             later = servers[number + 1 :]
             if isinstance(following, str):
@@ -87,7 +87,7 @@ class Proxy:
             call = replace(translate.call(name, {}, meta, near, method), answer=answer)
             return await self._dialogue.run(call, None, peer)
         given = {key: value for key, value in params.items() if key != "_meta"}
-        agent, own = _owner(method, given, near)
+        agent, own = owner(method, given, near)
         reply = await self._ask(agent, method, own, meta, peer)
         if method != "resources/read" or not isinstance(reply, Raw):
             return reply
@@ -95,7 +95,7 @@ class Proxy:
         if len(behind(near)) > 1:
             contents = found.get("contents")
             found["contents"] = [
-                _renamed(one, agent.slug, "uri") for one in (contents if isinstance(contents, list) else [])
+                renamed(one, agent.slug, "uri") for one in (contents if isinstance(contents, list) else [])
             ]
         return Raw(orjson.dumps(_cached(found, near)))
 
@@ -119,14 +119,14 @@ def _position(cursor: Any) -> tuple[str, str]:
     return slug, rest
 
 
-def _renamed(member: Json, slug: str, key: str) -> Json:
+def renamed(member: Json, slug: str, key: str) -> Json:
     if not isinstance(member, dict) or not isinstance(member.get(key), str):
         return member
     own = member[key]
     return {**member, key: f"{slug}__{own}" if key == "name" else f"{SCHEME}{slug}/{own}"}
 
 
-def _owner(method: str, params: Message, near: Near) -> tuple[Agent, Message]:
+def owner(method: str, params: Message, near: Near) -> tuple[Agent, Message]:
     """The server that a request is for, and the request in its own words. Raises `Unknown`, `BadArguments`."""
     servers = behind(near)
     if len(servers) == 1:

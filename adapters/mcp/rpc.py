@@ -21,6 +21,8 @@ OWN_KEYS = frozenset({VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY, "progressToken"
 """Keys of `_meta` that are said anew at each hop."""
 INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL = -32600, -32601, -32602, -32603
 UNSUPPORTED_VERSION = -32022
+NOT_FOUND = -32002
+"""No such resource, in the handshake era; the modern one says `INVALID_PARAMS`."""
 EVENT_LIMIT = 16 * 2**20
 """Bytes of one message."""
 

@@ -1,13 +1,21 @@
 """The official SDK's server over the same answers: for what begins a connection, and what is not a plain request."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
 
 import mcp_types as t
 import orjson
 from mcp.server.lowlevel import NotificationOptions, Server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ToolsListChanged,
+)  # fmt: skip
 from mcp.shared.exceptions import MCPError
 
 from adapters.errors import GatewayError
@@ -15,6 +23,7 @@ from adapters.mcp import own_tools
 from adapters.mcp.dialogue import Fault, Needs, Raw, Reply
 from adapters.mcp.near import Near
 from adapters.mcp.rpc import Message
+from adapters.mcp.subscriptions import EACH
 from adapters.spi import Answer, Ask, Part, Progress
 
 PAGE = 200
@@ -28,6 +37,9 @@ INFO: Message = {"name": NAME, "title": "Doolittle", "version": version("doolitt
 Respond = Callable[[str, Message, Message, Any], Any]
 """Method, parameters, `_meta` and peer; gives a `Reply`."""
 
+Watch = Callable[[Near, str, Callable[[str], None]], Awaitable[asyncio.Task[None]]]
+"""`Subscriptions.start`."""
+
 
 class SdkPeer:
     """A client that the SDK talks with. It is not asked while it waits: this path has no way back."""
@@ -35,18 +47,18 @@ class SdkPeer:
     def __init__(self, ctx: Any, near: Near) -> None:
         self.near = near
         self._session = ctx.session
-        self._step = 0.0
+        self._step = -1.0
 
     async def progress(self, of: Progress | Part) -> None:
         from adapters.mcp import translate
 
         message, total = translate.progress(of)
         done = of.done if isinstance(of, Progress) and of.done is not None else self._step + 1
-        self._step = max(done, self._step + 1e-6)
+        self._step = done if done > self._step else self._step + 1e-6
         await self._session.report_progress(self._step, total, message)
 
     async def beat(self) -> None:
-        await self.progress(Progress("still working", self._step + 1e-3))
+        await self.progress(Progress("still working", max(self._step, 0) + 1e-3))
 
     async def answer(self, ask: Ask) -> Answer | None:
         return None
@@ -55,10 +67,11 @@ class SdkPeer:
 class SdkServer:
     """`server` is the SDK's; `near` makes a request's other end of its context, `respond` answers."""
 
-    def __init__(self, near: Callable[[Any], Near], respond: Respond) -> None:
+    def __init__(self, near: Callable[[Any], Near], respond: Respond, watch: Watch) -> None:
         self._near = near
+        self._watch = watch
         self._respond = respond
-        self.bus = InMemorySubscriptionBus()
+        self._buses: set[InMemorySubscriptionBus] = set()
         self.server: Server[Any] = Server(
             NAME, version=INFO["version"], title=INFO["title"], description="Agents of many networks, as tools",
             instructions=INSTRUCTIONS, get_tool_input_schema=None,
@@ -69,15 +82,46 @@ class SdkServer:
             on_list_resource_templates=self._answering("resources/templates/list", t.ListResourceTemplatesResult),
             on_read_resource=self._answering("resources/read", t.ReadResourceResult),
             on_completion=self._answering("completion/complete", t.CompleteResult),
-            on_subscriptions_listen=ListenHandler(self.bus),
+            on_subscriptions_listen=self._listen,
         )  # fmt: skip
         self.server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, _nothing)
+        self.server.add_request_handler("resources/subscribe", t.SubscribeRequestParams, _needs_session)
+        self.server.add_request_handler("resources/unsubscribe", t.UnsubscribeRequestParams, _needs_session)
         options = self.server.create_initialization_options
 
         def changing(*_args: Any, **_more: Any) -> Any:
-            return options(NotificationOptions(tools_changed=True))
+            return options(NotificationOptions(tools_changed=True, prompts_changed=True, resources_changed=True))
 
         self.server.create_initialization_options = changing
+
+    async def changed(self) -> None:
+        """Tells all streams of the modern era that the lists may have changed."""
+        for bus in list(self._buses):
+            for event in (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()):
+                await bus.publish(event)
+
+    async def _listen(self, ctx: Any, params: t.SubscriptionsListenRequestParams) -> Any:
+        """A stream of changes, with a bus of its own: nobody hears of resources that another watches."""
+        bus = InMemorySubscriptionBus()
+        tasks: list[asyncio.Task[None]] = []
+        publishing: set[asyncio.Future[None]] = set()
+
+        def tell(uri: str) -> None:
+            task = asyncio.ensure_future(bus.publish(ResourceUpdated(uri=uri)))
+            publishing.add(task)
+            task.add_done_callback(publishing.discard)
+
+        try:
+            for uri in (params.notifications.resource_subscriptions or ())[:EACH]:
+                tasks.append(await self._watch(self._near(ctx), str(uri), tell))
+            self._buses.add(bus)
+            return await ListenHandler(bus)(ctx, params)
+        except GatewayError as fault:
+            raise MCPError(t.INVALID_PARAMS, fault.public) from fault
+        finally:
+            self._buses.discard(bus)
+            for task in tasks:
+                task.cancel()
 
     async def _tools(self, ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
         near = self._near(ctx)
@@ -119,6 +163,10 @@ def model(reply: Reply, kind: Any) -> Any:
             )
         case Fault():
             raise MCPError(reply.error["code"], reply.error["message"], reply.error.get("data"))
+
+
+async def _needs_session(_ctx: Any, _params: Any) -> t.EmptyResult:
+    raise MCPError(t.INVALID_REQUEST, "to watch a resource needs a session: initialize, and send its id along")
 
 
 async def _nothing(_ctx: Any, _params: Any) -> t.EmptyResult:

@@ -1,6 +1,7 @@
 """Standing streams of the handshake era (GET), by which clients hear of changes; and small things of ASGI."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -42,6 +43,8 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: dict[str, list[Standing]] = {}
+        self.gone: Callable[[str], None] = lambda _: None
+        """Called with a session's id when its last stream has ended."""
 
     def __len__(self) -> int:
         return sum(len(streams) for streams in self._open.values())
@@ -84,6 +87,7 @@ class Streams:
             mine.remove(stream)
             if not mine and self._open.get(session) is mine:
                 del self._open[session]
+                self.gone(session)
 
 
 async def _told(stream: Standing, gone: "asyncio.Future[None]", send: Send) -> None:

@@ -10,7 +10,7 @@ import orjson
 from adapters import hops
 from adapters.errors import BadArguments, GatewayError
 from adapters.mcp.near import Near
-from adapters.mcp.rpc import OWN_KEYS, Message
+from adapters.mcp.rpc import LOG_KEY, OWN_KEYS, Message
 from adapters.spi import (
     Answer,
     Ask,
@@ -41,6 +41,7 @@ RESULT_FORMAT = "mcp tools/call"
 """Of a raw result: `CallToolResult` without what is of one era only."""
 ERROR_FORMAT = "mcp error"
 LOG_FORMAT = "mcp notifications/message"
+UPDATE_FORMAT = "mcp notifications/resources/updated"
 MESSAGE = 500
 """Characters of one progress message."""
 REQUIRED: Mapping[str, Message] = {
@@ -76,6 +77,9 @@ def _object(schema: bytes) -> Message:
 def call(name: str, arguments: Mapping[str, Json], meta: Message, near: Near, method: str = "tools/call") -> Call:
     """The call of a request. Raises `BadArguments` for a broken chain in `_meta`."""
     chain = hops.read(_text(meta, HOPS)) if meta else ()
+    beside = {key: value for key, value in meta.items() if key not in OURS} if meta else {}
+    if near.session is not None and near.level:
+        beside[LOG_KEY] = near.level
     return Call(
         id=uuid.uuid4().hex,
         tool=name,
@@ -87,7 +91,7 @@ def call(name: str, arguments: Mapping[str, Json], meta: Message, near: Near, me
         hops=chain,
         parent=chain[-1].call if chain else None,
         answers=near.answers,
-        meta={key: value for key, value in meta.items() if key not in OURS} if meta else {},
+        meta=beside,
     )
 
 

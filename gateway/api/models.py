@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from adapters.load import Found
 from adapters.spi import Agent, Tool, View
 from gateway.keys import Key
-from gateway.upstreams import LiveUpstream
+from gateway.upstreams import LiveUpstream, shown
 from registry.views import Window
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -192,7 +192,7 @@ def tool_out(tool: Tool, agent: Agent) -> ToolOut:
 def upstream_out(live: LiveUpstream, agents: list[Agent]) -> UpstreamOut:
     of = live.upstream
     return UpstreamOut(
-        name=of.name, network=of.network, url=of.url or " ".join(of.command), origin=of.origin, trusted=of.trusted,
+        name=of.name, network=of.network, url=of.url or shown(of.command), origin=of.origin, trusted=of.trusted,
         up=live.connected, said=live.reason, agents=len(agents), tools=sum(len(a.tools) for a in agents),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@
 import { createInterface } from 'node:readline';
 
 const [which, url, key] = process.argv.slice(2);
-const capabilities = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} };
+const capabilities = { elicitation: { form: {}, url: {} }, sampling: {} };
 const samples = { string: 'a text', integer: 3, number: 2.5, boolean: true };
 const formats = { email: 'ada@example.org', uri: 'https://example.org/', date: '2026-01-02' };
 
@@ -25,7 +25,6 @@ function repeat({ params }) {
   return { role: 'assistant', content: { type: 'text', text }, model: 'parrot' };
 }
 
-const roots = () => ({ roots: [{ uri: 'file:///srv/tea', name: 'tea' }] });
 const requestInit = key ? { headers: { authorization: `Bearer ${key}` } } : {};
 
 async function first() {
@@ -35,7 +34,6 @@ async function first() {
   const client = new Client({ name: 'lines-v1', version: '1' }, { capabilities });
   client.setRequestHandler(schemas.ElicitRequestSchema, elicit);
   client.setRequestHandler(schemas.CreateMessageRequestSchema, repeat);
-  client.setRequestHandler(schemas.ListRootsRequestSchema, roots);
   await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit }));
   return client;
 }
@@ -46,7 +44,6 @@ async function second() {
   const client = new Client({ name: 'lines-v2', version: '1' }, options);
   client.setRequestHandler('elicitation/create', elicit);
   client.setRequestHandler('sampling/createMessage', repeat);
-  client.setRequestHandler('roots/list', roots);
   await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit }));
   return client;
 }

@@ -21,6 +21,9 @@ TIMES = re.compile(
     r"|(\d{1,2}/\d{1,2}/\d{4}, )?\d{1,2}:\d\d:\d\d(\s[AP]M)?"
 )
 IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+VERBS = ("get_call", "cancel_call")
+"""The gateway's own tools, which no server has."""
+NOT_KNOWN = -32601
 OURS = ("doolittle/", "io.modelcontextprotocol/")
 LISTED = ("title", "description", "inputSchema", "outputSchema", "annotations", "icons")
 SHOWN, LINES = 200, 12
@@ -70,10 +73,6 @@ async def sample(context: Any, params: t.CreateMessageRequestParams) -> t.Create
     return t.CreateMessageResult(role="assistant", content=t.TextContent(type="text", text=text), model="parrot")
 
 
-async def roots(context: Any) -> t.ListRootsResult:
-    return t.ListRootsResult(roots=[t.Root.model_validate({"uri": "file:///srv/tea", "name": "tea"})])
-
-
 # -- what was seen -------------------------------------------------------------------------------------------------
 
 
@@ -111,7 +110,7 @@ async def called(eyes: Eyes, name: str, trial: Trial, root: str = "") -> Outcome
     try:
         result = await eyes("callTool", {"name": name, "arguments": trial.filled(root)})
     except MCPError as fault:
-        return {"error": {"code": fault.code, "message": clean(fault.message, root)}}
+        return {"error": {"code": fault.code, "message": clean(fault.message.replace(name, trial.tool), root)}}
     seen = {key: result[key] for key in ("content", "structuredContent", "_meta") if key in result}
     if trial.keep:
         text = json.dumps(seen["content"])
@@ -128,13 +127,19 @@ async def tried(eyes: Eyes, method: str, params: dict[str, Any], root: str = "")
     return {key: value for key, value in result.items() if key not in ("ttlMs", "cacheScope", "resultType")}
 
 
+async def all_of(eyes: Eyes, method: str, key: str, root: str) -> Outcome:
+    """A list; a server that does not know the method has none of them."""
+    found = await tried(eyes, method, {}, root)
+    return {key: []} if found.get("error", {}).get("code") == NOT_KNOWN else found
+
+
 async def listed(eyes: Eyes, natives: Mapping[str, str], root: str = "") -> Outcome:
     """The tools by their native names, all pages, with what a model reads of them."""
     found: Outcome = {}
     params: dict[str, Any] = {}
     while True:
         page = await eyes("listTools", params)
-        for tool in page["tools"]:
+        for tool in (one for one in page["tools"] if one["name"] not in VERBS):
             whole = clean(tool, root)
             found[natives.get(tool["name"], tool["name"])] = {k: whole[k] for k in (*LISTED, "_meta") if k in whole}
         if not page.get("nextCursor"):
@@ -155,9 +160,9 @@ async def calls(eyes: Eyes, trials: Sequence[Trial], natives: Mapping[str, str],
 async def documents(eyes: Eyes, arguments: Mapping[str, str], uris: Sequence[str], root: str) -> dict[str, Outcome]:
     """Resources, templates and prompts: the lists, each of them read, and those named; completions of arguments."""
     found = {
-        "resources": await tried(eyes, "listResources", {}, root),
-        "templates": await tried(eyes, "listResourceTemplates", {}, root),
-        "prompts": await tried(eyes, "listPrompts", {}, root),
+        "resources": await all_of(eyes, "listResources", "resources", root),
+        "templates": await all_of(eyes, "listResourceTemplates", "resourceTemplates", root),
+        "prompts": await all_of(eyes, "listPrompts", "prompts", root),
     }
     for uri in [*(r["uri"] for r in found["resources"].get("resources", ())), *uris]:
         found[f"read {uri}"] = await tried(eyes, "readResource", {"uri": uri}, root)

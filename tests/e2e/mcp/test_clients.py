@@ -78,7 +78,7 @@ async def test_python(target: str | list[str], mode: str, version: str) -> None:
 async def test_typescript_sdk(target: str | list[str]) -> None:
     said = json.loads(await node("client.mjs", *([target] if isinstance(target, str) else target)))
     assert said["server"]["name"] == "doolittle"
-    assert said["tools"] == ["eliza__ask", "higgins__ask"]
+    assert said["tools"] == ["cancel_call", "eliza__ask", "get_call", "higgins__ask"]
     assert said["answer"]["content"] == [{"type": "text", "text": "You said: from TypeScript"}]
     assert said["bad"]["isError"] is True
     assert '"message" is a required property' in said["bad"]["content"][0]["text"]

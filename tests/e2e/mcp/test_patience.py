@@ -119,8 +119,7 @@ async def test_what_goes_on_can_be_stopped(box: Box, far: World, how: str) -> No
     key = await key_of(box, "hurried", PATIENCE)
     async with looking(how, f"{await box.serve()}/mcp/all", key) as asks:
         id = await first(asks, "all__hang")
-        said = await call(asks, "cancel_call", call=id)
-        assert "cancel" in words(said).lower()
+        assert not interim(await call(asks, "cancel_call", call=id))
         assert not interim(await last(asks, id))
     assert far.seen["cancel"] == 1, "the far side was told"
     assert far.running == 0

@@ -158,6 +158,7 @@ async def test_a_changed_resource_is_told_to_clients_of_2026(box: Box) -> None:
         await box.remove("own")
 
 
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 async def test_a_changed_resource_is_told_to_clients_with_sessions(box: Box) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
 
@@ -219,12 +220,12 @@ async def test_nobody_is_given_the_answer_of_another(box: Box, asker: str, mode:
     """Two at once on one session: each gets its own answer, or an error."""
     names = ("Ada", "Babbage")
     got = await asyncio.gather(*(answer(asker, mode, name) for name in names))
-    assert all(one in (name, "an error") for one, name in zip(got, names, strict=True)), got
+    assert all(one == name or one.startswith("an error") for one, name in zip(got, names, strict=True)), got
     assert [await answer(asker, mode, name) for name in names] == list(names)
 
 
 async def answer(asker: str, mode: Any, name: str = "Ada") -> str:
-    """The name that came back to a caller who gave this one, or "an error"."""
+    """The name that came back to a caller who gave this one, or "an error" and what it says."""
 
     async def fill(context: Any, params: Any) -> t.ElicitResult:
         filled = await outcome.elicit(context, params)
@@ -233,4 +234,4 @@ async def answer(asker: str, mode: Any, name: str = "Ada") -> str:
     async with Client(asker, mode=mode, cache=None, elicitation_callback=fill) as client:
         said = await client.call_tool(ASKS, {}, read_timeout_seconds=30)
     found = re.search(r"Name: (\w+)", text(said))
-    return "an error" if said.is_error or not found else found[1]
+    return f"an error: {text(said)}" if said.is_error or not found else found[1]

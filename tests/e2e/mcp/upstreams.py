@@ -34,8 +34,6 @@ class Far:
     prepare: Callable[[Path], None] = nothing
     arguments: dict[str, str] = field(default_factory=dict[str, str])
     uris: tuple[str, ...] = ()
-    roots: bool = True
-    """Whether its clients have roots: the server of files takes them in place of its own folder."""
 
     @asynccontextmanager
     async def started(self, folder: Path) -> AsyncIterator[Upstream]:
@@ -94,7 +92,6 @@ REFERENCE = (
     trial("toggle-subscriber-updates"),
     trial("toggle-subscriber-updates"),
     trial("trigger-long-running-operation", duration=0.1, steps=2),
-    trial("get-roots-list"),
     trial("trigger-elicitation-request"),
     trial("trigger-url-elicitation", url="https://example.org/tea", message="Please look", elicitationId="one"),
     trial("trigger-sampling-request", prompt="Tea?", maxTokens=20),
@@ -183,7 +180,7 @@ OWN_URIS = ("test://template/7/data", "test://nowhere")
 FARS = (
     Far("reference", server("server-everything", "stdio"), REFERENCE, arguments=NAMES, uris=URIS),
     Far("reference-http", server("server-everything", "streamableHttp"), REFERENCE, "port", arguments=NAMES, uris=URIS),
-    Far("files", server("server-filesystem", "{root}"), FILES, prepare=some_files, roots=False),
+    Far("files", server("server-filesystem", "{root}"), FILES, prepare=some_files),
     Far("memory", server("server-memory"), MEMORY),
     Far("own", (*EVERYTHING, "stdio", "7"), OWN, arguments=OWN_NAMES, uris=OWN_URIS),
     Far("own-http", (sys.executable,), OWN, "own", arguments=OWN_NAMES, uris=OWN_URIS),

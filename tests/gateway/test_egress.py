@@ -1,0 +1,103 @@
+"""Calls out leave nothing open, whenever they are cut."""
+
+import asyncio
+import gc
+import os
+
+from gateway.egress import Egress
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def plain(egress: Egress) -> Any:
+    """The pool of httpx2, behind the choice of a transport."""
+    return egress.configured
+
+
+class Far:
+    """Answers each request on a connection of its own choice, and can hang up on all at once."""
+
+    async def open(self) -> str:
+        self.peers: list[asyncio.StreamWriter] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.peers.append(writer)
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                await self.gate.wait()
+                writer.write(ANSWER)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    def hang_up(self) -> None:
+        for writer in self.peers:
+            writer.close()
+        self.peers.clear()
+
+    async def close(self) -> None:
+        self.hang_up()
+        self._server.close()
+
+
+def files() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+async def test_connections_that_end_are_all_closed_wherever_the_caller_is_cut() -> None:
+    """The pool closes what has ended in the task of whoever calls next."""
+    before = files()
+    far, egress = Far(), Egress("plain")
+    url = await far.open()
+    async with egress.client(url) as client:
+        for steps in range(1, 12):
+            far.gate.clear()
+            calls = [asyncio.create_task(client.get(url)) for _ in range(8)]
+            while len(far.peers) < 8:
+                await asyncio.sleep(0.001)
+            far.gate.set()
+            assert {(await call).text for call in calls} == {"ok"}
+            far.hang_up()
+            await asyncio.sleep(0.005)
+            cut = asyncio.create_task(client.get(url))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            cut.cancel()
+            await asyncio.gather(cut, return_exceptions=True)
+            while len(plain(egress)._pool.connections) > 1:  # the next caller sees what is closed
+                await client.get(url)
+            far.hang_up()
+    await egress.aclose()
+    await far.close()
+    for _ in range(100):
+        if files() <= before:
+            break
+        await asyncio.sleep(0.01)
+    gc.collect()
+    assert files() <= before
+
+
+async def test_a_call_cut_while_it_connects_leaves_nothing() -> None:
+    """At each step of connecting."""
+    before = files()
+    far, egress = Far(), Egress("plain")
+    url = await far.open()
+    async with egress.client(url) as client:
+        for steps in range(1, 40):
+            cut = asyncio.create_task(client.get(url))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            cut.cancel()
+            await asyncio.gather(cut, return_exceptions=True)
+        assert len(plain(egress)._pool._requests) == 0
+    await egress.aclose()
+    await far.close()
+    for _ in range(100):
+        if files() <= before:
+            break
+        await asyncio.sleep(0.01)
+    gc.collect()
+    assert files() <= before
