@@ -38,6 +38,8 @@ ANSWER = 60.0
 PAGES = 100
 WAITING = 1000
 """Messages that may wait for one call; a flood beyond is dropped."""
+ENDED: Message = {}
+"""Stands in a queue for the end of what filled it."""
 Era = Literal["auto", "handshake", "modern"]
 
 
@@ -55,7 +57,7 @@ class Far:
         self._ready = False
         self._listening: asyncio.Task[None] | None = None
         self._asides: set[asyncio.Task[None]] = set()
-        self._calls: dict[int, asyncio.Queue[Message]] = {}
+        self._calls: dict[int, asyncio.Queue[Message | tuple[Message]]] = {}
         self._watched: dict[Any, list[asyncio.Queue[Message]]] = {}
         self._suspended: set[int] = set()
         """Calls that have asked, and wait for the answer: they ask nothing else meanwhile."""
@@ -175,7 +177,7 @@ class Far:
                 said["_meta"] = {**said["_meta"], "progressToken": id}
             message: Message = {"jsonrpc": "2.0", "id": id, "method": method, "params": said}
             source = self.link.request(message | ({"headers": headers} if self.modern and headers else {}))
-            if not self.modern and "_meta" in params:
+            if not self.modern and "_meta" in params and self.link.hears:
                 source = self._with_asides(id, source)
             try:
                 async for found in source:
@@ -196,29 +198,24 @@ class Far:
     async def _with_asides(self, id: int, source: AsyncGenerator[Message, None]) -> AsyncGenerator[Message, None]:
         """What comes on the request's own stream, and what the server asks beside it while this call alone runs:
         in the handshake era a question need not say to which call it belongs."""
-        aside = self._calls[id] = asyncio.Queue()
-        step: asyncio.Future[Message] = asyncio.ensure_future(anext(source))
-        asked: asyncio.Future[Message] = asyncio.ensure_future(aside.get())
+        queue = self._calls[id] = asyncio.Queue[Message | tuple[Message]](WAITING + 1)
+        step = asyncio.create_task(_pump(source, queue), name=f"mcp call {self.name}")
         try:
-            while True:
-                await asyncio.wait({step, asked}, return_when=asyncio.FIRST_COMPLETED)
-                if asked.done():
-                    self._suspended.add(id)
-                    yield asked.result()
-                    self._suspended.discard(id)
-                    asked = asyncio.ensure_future(aside.get())
-                if step.done():
-                    found = step.result()
-                    yield found
-                    if is_response(found):
+            while (found := await queue.get()) is not ENDED:
+                if isinstance(found, tuple):
+                    yield found[0]
+                    if is_response(found[0]):
                         return
-                    step = asyncio.ensure_future(anext(source))
+                    continue
+                self._suspended.add(id)
+                yield found
+                self._suspended.discard(id)
+            await step
         finally:
             del self._calls[id]
             self._suspended.discard(id)
-            for task in (step, asked):
-                task.cancel()
-            await asyncio.gather(step, asked, return_exceptions=True)
+            step.cancel()
+            await asyncio.gather(step, return_exceptions=True)
             await source.aclose()
 
     def _modern_params(self, params: Message, capabilities: Message) -> Message:
@@ -358,3 +355,14 @@ def _token(message: Message) -> int:
 def _strays(message: Message, id: int) -> bool:
     """Whether it is the progress of another request."""
     return message.get("method") == "notifications/progress" and _token(message) != id
+
+
+async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message | tuple[Message]]") -> None:
+    """The request's own messages, each in a tuple to tell it from what came beside them; then `ENDED`."""
+    try:
+        async for message in source:
+            await queue.put((message,))
+    except Exception:
+        await queue.put(ENDED)
+        raise
+    await queue.put(ENDED)
