@@ -81,7 +81,19 @@ class Far:
             await self._open()
 
     async def _open(self) -> None:
-        await self.link.open()
+        try:
+            await self.link.open()
+            await self._negotiate()
+        except BaseException:
+            await self.link.close()
+            raise
+        self._generation += 1
+        self._ready = True
+        self.link.begin()
+        if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
+            self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
+
+    async def _negotiate(self) -> None:
         try:
             if self._era == "handshake" or not await self._discover():
                 await self._initialize()
@@ -89,11 +101,6 @@ class Far:
             raise ConnectFailed(f"'{self.name}' does not answer the first request", detail=repr(fault)) from fault
         except RpcFault as fault:
             raise Refused(f"'{self.name}' refused the connection: {fault}"[:300], detail=repr(fault.error)) from fault
-        self._generation += 1
-        self._ready = True
-        self.link.begin()
-        if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
-            self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
 
     async def _discover(self) -> bool:
         """Whether the server is of the modern era; all but that, and an outage, says that it is of the other."""
@@ -325,7 +332,7 @@ class Far:
                 over: Message = {"method": "resources/unsubscribe", "params": {"uri": uri}}
                 self._aside({"jsonrpc": "2.0", "id": next(self._ids), **over})
 
-    def _forward(self, queue: "asyncio.Queue[Message] | None", message: Message) -> None:
+    def _forward(self, queue: "asyncio.Queue[Any] | None", message: Message) -> None:
         if queue is not None and queue.qsize() < WAITING:
             queue.put_nowait(message)
 
