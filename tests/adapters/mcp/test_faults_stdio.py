@@ -27,7 +27,7 @@ class Kin:
         self._log = folder / "child.log"
 
     def command(self, *modes: str) -> tuple[str, ...]:
-        return (sys.executable, PROGRAM, ",".join(modes), str(self._log))
+        return (sys.executable, "-I", "-S", PROGRAM, ",".join(modes), str(self._log))
 
     def lines(self, word: str) -> list[str]:
         said = self._log.read_text().splitlines() if self._log.exists() else []
