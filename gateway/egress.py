@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import httpcore2
 import httpx2
+from httpcore2._async.http11 import AsyncHTTP11Connection
 from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream  # the public name is a placeholder to type checkers
 
 from adapters.errors import Denied
@@ -153,12 +154,29 @@ INSIDE_CLOUDS = frozenset({"168.63.129.16"})
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
+class _Connection(httpcore2.AsyncHTTPConnection):
+    """One on which more came than was asked for is not used again: the next caller would take it for his answer."""
+
+    def has_expired(self) -> bool:
+        return super().has_expired() or bool(self.is_idle() and self._more())
+
+    def _more(self) -> bytes:
+        connection: Any = self._connection
+        return connection._h11_state.trailing_data[0] if isinstance(connection, AsyncHTTP11Connection) else b""
+
+
+class _Connections(httpcore2.AsyncConnectionPool):
+    def create_connection(self, origin: httpcore2.Origin) -> Any:
+        """As httpcore2's, without what is not set here."""
+        return _Connection(origin, self._ssl_context, self._keepalive_expiry, network_backend=self._network_backend)
+
+
 class _Pool(httpx2.AsyncHTTPTransport):
     """httpx2's transport over a pool with a network backend of our own, which its constructor does not offer."""
 
     def __init__(self, context: Any, backend: OpenBackend) -> None:
         self._late = backend.late
-        self._pool = httpcore2.AsyncConnectionPool(
+        self._pool = _Connections(
             ssl_context=context,
             max_connections=LIMITS.max_connections,
             max_keepalive_connections=LIMITS.max_keepalive_connections,

@@ -19,8 +19,18 @@ from gateway.app import Gateway
 from gateway.border import loopback
 from gateway.settings import ConfigFault, Settings
 
+try:
+    import uvloop
+except ImportError:  # on Windows
+    uvloop = None
+
 log = structlog.get_logger()
 RUN_FILE = "run.json"
+
+
+def new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """How the event loop of a server is made: uvloop's, half the cost of asyncio's own, where there is one."""
+    return None if uvloop is None else uvloop.new_event_loop
 
 
 class Taken(ConfigFault):

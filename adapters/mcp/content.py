@@ -11,7 +11,7 @@ import orjson
 from adapters import hops
 from adapters.errors import Broken, Refused
 from adapters.mcp.rpc import INVALID_PARAMS, NOT_FOUND, OWN_KEYS, SERVER_KEY, Message
-from adapters.mcp.translate import CONVERSATION, ERROR_FORMAT, HOPS, LOG_FORMAT, RESULT_FORMAT
+from adapters.mcp.translate import CONVERSATION, ERROR_FORMAT, GIVEN, HOPS, LOG_FORMAT, RESULT_FORMAT
 from adapters.spi import (
     Address,
     Agent,
@@ -67,12 +67,13 @@ def agent(name: str, said: Mapping[str, Any], tools: tuple[Tool, ...]) -> Agent:
 
 def params(call: Call, native: str) -> Message:
     """The parameters of `tools/call`."""
-    return {"name": native, "arguments": dict(call.arguments), "_meta": meta(call)}
+    given = {"inputResponses": call.meta[GIVEN]} if GIVEN in call.meta else {}
+    return {"name": native, "arguments": dict(call.arguments), "_meta": meta(call), **given}
 
 
 def meta(call: Call) -> Message:
     """What goes along: the caller's own `_meta`, the chain, the conversation, the trace."""
-    found = {key: value for key, value in call.meta.items() if key not in OWN_KEYS}
+    found = {key: value for key, value in call.meta.items() if key not in OWN_KEYS and key != GIVEN}
     if call.hops:
         found[HOPS] = hops.write(call.hops)
     if call.conversation:

@@ -91,7 +91,10 @@ class Dialogue:
             call = translate.call(name, {}, meta, near)
             return replace(call, answer=answer), tool
         tool = near.look.tool(params["name"], near.caller)
-        return translate.call(near.look.public(tool.name), params.get("arguments") or {}, meta, near), tool
+        call = translate.call(near.look.public(tool.name), params.get("arguments") or {}, meta, near)
+        if "inputResponses" in params:  # answers to what was not asked yet: for the far side to know what to do with
+            call = replace(call, meta={**call.meta, translate.GIVEN: params["inputResponses"]})
+        return call, tool
 
     async def run(self, call: Call, tool: Tool | None, peer: Peer) -> Reply:
         """Any call to its end, questions answered where the client can; else the question is the reply."""

@@ -14,6 +14,7 @@ from adapters.mcp.rpc import (
     HANDSHAKE,
     METHOD_NOT_FOUND,
     MODERN,
+    SERVER_KEY,
     UNSUPPORTED_VERSION,
     VERSION_KEY,
     Link,
@@ -103,14 +104,15 @@ class Far:
                 raise
             supported = fault.error.get("data", {}) if isinstance(fault, RpcFault) else {}
             if isinstance(fault, RpcFault) and fault.code == UNSUPPORTED_VERSION and isinstance(supported, dict):
-                offered = supported.get("supported") or []
-                if not any(v in HANDSHAKE for v in offered):
-                    raise Refused(f"'{self.name}' speaks {offered}, and we do not") from fault
+                versions = supported.get("supported")
+                if not isinstance(versions, list) or not any(v in HANDSHAKE for v in versions):
+                    raise Refused(f"'{self.name}' speaks {str(versions)[:80]}, and we do not") from fault
             return False
-        if MODERN not in (found.get("supportedVersions") or ()):
+        offered, meta = found.get("supportedVersions"), found.get("_meta")
+        if not isinstance(offered, list) or MODERN not in offered:
             return False
         self.link.version = MODERN
-        self._learn(found, found.get("_meta", {}).get("io.modelcontextprotocol/serverInfo", {}))
+        self._learn(found, meta.get(SERVER_KEY) if isinstance(meta, dict) else None)
         return True
 
     async def _initialize(self) -> None:
@@ -148,10 +150,14 @@ class Far:
 
     async def _renew(self, generation: int) -> None:
         """Opens again, once for all who lost the same session. Raises errors of the contract."""
-        async with self._renewing:
-            if self._generation == generation:
-                await self._close()
-                await self._open()
+        try:
+            async with self._renewing:
+                if self._generation == generation:
+                    await self._close()
+                    await self._open()
+        except GatewayError as fault:
+            fault.delivered = "no"  # of the request that waits for it
+            raise
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -170,15 +176,21 @@ class Far:
             if "_meta" in params:
                 said["_meta"] = {**said["_meta"], "progressToken": id}
             message: Message = {"jsonrpc": "2.0", "id": id, "method": method, "params": said}
+<<<<<<< HEAD
             if self.modern and headers:
                 message["headers"] = headers
             source = self.link.request(message)
             if not self.modern and "_meta" in params and self.link.hears:
+=======
+            source = self.link.request(message | ({"headers": headers} if self.modern and headers else {}))
+            if not self.modern and "_meta" in params:
+>>>>>>> main
                 source = self._with_asides(id, source)
             try:
                 async for found in source:
                     ended = is_response(found)
-                    yield found
+                    if ended or not _strays(found, id):
+                        yield found
                 return
             except NotDelivered as fault:
                 ended = True
@@ -253,11 +265,12 @@ class Far:
         seen: set[str] = set()
         for _ in range(PAGES):
             found = await self.ask(method, {"cursor": cursor} if cursor else {})
-            members = found.get(key)
-            for member in members if isinstance(members, list) else ():
+            members, cursor = found.get(key), found.get("nextCursor")
+            if not isinstance(members, list) or not isinstance(cursor, str | None):
+                raise Broken(f"'{self.name}' answered {method} with what is no list", detail=repr(found)[:200])
+            for member in members:
                 yield member
-            cursor = found.get("nextCursor")
-            if not isinstance(cursor, str) or not cursor:
+            if not cursor:
                 return
             if cursor in seen:
                 break
@@ -269,6 +282,9 @@ class Far:
     def _unasked(self, message: Message) -> None:
         """Questions and log lines are of the call that runs, if it is the only one."""
         method = str(message.get("method", ""))
+        if method == "notifications/progress":
+            self._forward(self._calls.get(_token(message)), message)
+            return
         if is_request(message) and method == "ping":
             self._aside(reply(message["id"], {}))
             return
@@ -281,9 +297,7 @@ class Far:
             return
         running = self._calls.keys() - self._suspended
         if len(running) == 1 and (is_request(message) or method == "notifications/message"):
-            queue = self._calls[running.pop()]
-            if queue.qsize() < WAITING:
-                queue.put_nowait(message)
+            self._forward(self._calls[running.pop()], message)
         elif is_request(message):
             text = f"{len(running)} calls run on this connection: it cannot be told which of them asks"
             self._aside(refusal(message["id"], METHOD_NOT_FOUND, text))
@@ -291,8 +305,7 @@ class Far:
     def _updated(self, message: Message) -> None:
         params = message.get("params")
         for queue in self._watched.get(params.get("uri"), ()) if isinstance(params, dict) else ():
-            if queue.qsize() < WAITING:
-                queue.put_nowait(message)
+            self._forward(queue, message)
 
     async def watch(self, uri: str) -> AsyncGenerator[Message, None]:
         """Notifications of a resource's changes, after one that is empty: the server has agreed. Raises as `ask`."""
@@ -316,10 +329,12 @@ class Far:
         finally:
             watching.remove(queue)
             if not watching and self._watched.pop(uri, None) is not None and self._ready:
-                params = {"uri": uri}
-                self._aside(
-                    {"jsonrpc": "2.0", "id": next(self._ids), "method": "resources/unsubscribe", "params": params}
-                )
+                over: Message = {"method": "resources/unsubscribe", "params": {"uri": uri}}
+                self._aside({"jsonrpc": "2.0", "id": next(self._ids), **over})
+
+    def _forward(self, queue: "asyncio.Queue[Message] | None", message: Message) -> None:
+        if queue is not None and queue.qsize() < WAITING:
+            queue.put_nowait(message)
 
     async def _listen(self) -> None:
         """`subscriptions/listen`, the stream of changes in the modern era."""
@@ -337,6 +352,7 @@ class Far:
             self._changed()
 
 
+<<<<<<< HEAD
 async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message | tuple[Message]]") -> None:
     """The request's own messages, each in a tuple to tell it from what came beside them; then `ENDED`."""
     try:
@@ -346,3 +362,15 @@ async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Mes
         await queue.put(ENDED)
         raise
     await queue.put(ENDED)
+=======
+def _token(message: Message) -> int:
+    """Of a notification of progress; -1 where it is none of ours."""
+    params = message.get("params")
+    found = params.get("progressToken") if isinstance(params, dict) else None
+    return found if type(found) is int else -1
+
+
+def _strays(message: Message, id: int) -> bool:
+    """Whether it is the progress of another request."""
+    return message.get("method") == "notifications/progress" and _token(message) != id
+>>>>>>> main

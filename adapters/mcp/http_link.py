@@ -11,8 +11,8 @@ import orjson
 from mcp.shared.inbound import encode_header_value
 
 from adapters import wire
-from adapters.errors import Broken, ConnectFailed, Denied, GatewayError, Refused
-from adapters.mcp.rpc import MODERN, Message, NotDelivered, ServerSent, is_response, parse, server_sent
+from adapters.errors import Broken, ConnectFailed, Denied, Full, GatewayError, Refused
+from adapters.mcp.rpc import MODERN, Message, NotDelivered, ServerSent, answers, is_response, parse, server_sent
 from adapters.spi import Host
 
 TIMEOUT = httpx2.Timeout(None, connect=10, write=60, pool=10)
@@ -96,7 +96,7 @@ class HttpLink:
                         async for one in found:
                             yield one
                 else:
-                    yield self._single(response, await wire.body(response, self._name))
+                    yield self._single(response, await wire.body(response, self._name), message["id"])
             finally:
                 await response.aclose()
 
@@ -111,24 +111,30 @@ class HttpLink:
     def _modern(self, message: Message) -> bool:
         return self.version == MODERN or message["method"] == "server/discover"
 
-    def _single(self, response: httpx2.Response, body: bytes) -> Message:
+    def _single(self, response: httpx2.Response, body: bytes, id: Any) -> Message:
         """The response in a plain answer. Raises for all that is none."""
         status = response.status_code
         if status == 404 and self._session:
             raise NotDelivered("the session is gone")
         if status == 200 or (400 <= status < 500 and status not in (401, 403) and body.lstrip()[:1] == b"{"):
             message = parse(body, self._name)
-            if is_response(message):
+            if answers(message, id) or ("id" in message and message["id"] is None and "error" in message):
                 return message
-        raise self._fault(status, response.headers.get("location", ""), body)
+            if is_response(message):
+                raise Broken(f"'{self._name}' answered another request than ours", detail=repr(body[:300]))
+        raise self._fault(response, body)
 
-    def _fault(self, status: int, location: str, body: bytes) -> GatewayError:
-        detail = repr(body[:300])
+    def _fault(self, response: httpx2.Response, body: bytes) -> GatewayError:
+        status, location, detail = response.status_code, response.headers.get("location", ""), repr(body[:300])
         if status in (401, 403):
             said = "needs a key, or not this one"
             return Refused(f"'{self._name}' {said} ({status}); set its key", detail=detail, delivered="no")
         if 300 <= status < 400:
             return Refused(f"'{self._name}' has moved; set its url to {location[:200]}", delivered="no")
+        if status == 429:
+            wait = response.headers.get("retry-after", "")
+            seconds = min(float(wait), 3600) if wait.isdecimal() else 1.0
+            return Full(f"'{self._name}' takes no more calls now", detail=detail, retry_after=seconds)
         if status in (502, 503, 504):
             return ConnectFailed(f"'{self._name}' is away ({status})", detail=detail)
         delivered = "no" if status in (404, 405, 406, 415) else "unknown"
@@ -143,10 +149,10 @@ class HttpLink:
                 async for event in events:
                     last, wait = event.id or last, wait if event.retry is None else event.retry
                     message = _message(event, self._name)
-                    if message is not None:
+                    if message is not None and (answers(message, id) or not is_response(message)):
                         attempts = 0
                         yield message
-                        if is_response(message) and message.get("id") == id:
+                        if is_response(message):
                             return
             if not last or attempts == RESUMES:
                 raise ConnectFailed(f"'{self._name}' ended its answer in the middle")

@@ -96,6 +96,12 @@ def is_response(message: Message) -> bool:
     return "method" not in message and ("result" in message or "error" in message)
 
 
+def answers(message: Message, id: Any) -> bool:
+    """Whether it is the response to the request of that id."""
+    said = message.get("id")
+    return said == id and said is not True and is_response(message)
+
+
 def is_request(message: Message) -> bool:
     return "method" in message and message.get("id") is not None
 

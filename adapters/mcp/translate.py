@@ -35,8 +35,10 @@ from adapters.spi import (
 HOPS = "doolittle/hops"
 CONVERSATION = "doolittle/conversation"
 ERROR = "doolittle/error"
+GIVEN = "doolittle/inputResponses"
+"""Answers that came with a first call, in `Call.meta`: they travel beside the arguments again."""
 CALL = "doolittle/call"
-OURS = frozenset({HOPS, CONVERSATION, "traceparent", *OWN_KEYS})
+OURS = frozenset({HOPS, CONVERSATION, GIVEN, "traceparent", *OWN_KEYS})
 RESULT_FORMAT = "mcp tools/call"
 """Of a raw result: `CallToolResult` without what is of one era only."""
 ERROR_FORMAT = "mcp error"

@@ -35,10 +35,16 @@ network = "elizaos"
 url = "{url}"
 key = "env:TOUR_ELIZA_KEY"
 
+[upstreams.words]
+network = "mcp"
+command = ["{python}", "{server}"]
+era = "handshake"
+
 [upstreams.world]
 network = "fake"
 url = "fake://tour"
 """
+SERVER = ROOT / "examples" / "mcp_server" / "server.py"
 KEY = "tour-key-of-the-example-server"
 
 
@@ -129,7 +135,7 @@ async def main() -> int:
         names = ", ".join(agent["name"] for agent in eliza.facts["agents"])
         say(f"ElizaOS answers at {eliza.url} with {names} ({time.monotonic() - began:.0f} s so far)")
         config = HOME / "doolittle.toml"
-        config.write_text(CONFIG.format(port=free_port(8700), url=eliza.url))
+        config.write_text(CONFIG.format(port=free_port(8700), url=eliza.url, python=sys.executable, server=SERVER))
         url = await gateway.start()
         say(f"Doolittle answers at {url} ({time.monotonic() - began:.0f} s so far)")
         rows = await tour(url, config)

@@ -8,8 +8,10 @@ from typing import Any
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp_types import ElicitResult
 
 FAKE = "the fake network lives inside the gateway"
+WORDS = "examples/mcp_server over stdio, MCP 2025-11-25"
 Row = tuple[str, str, Callable[[], Awaitable[str]]]
 
 
@@ -31,12 +33,21 @@ def every(url: str, config: Path) -> Iterator[Row]:
         mcp = Mcp(url + "/mcp/agents/eliza", mode)
         yield f"mcp>elizaos/ask-{name}", f"MCP {name}, streamable HTTP", mcp.ask
     stdio = Mcp(
-        StdioServerParameters(command=sys.executable, args=["-m", "gateway.cli", "--config", str(config), "mcp-stdio"]),
+        StdioServerParameters(
+            command=sys.executable, args=["-m", "gateway.cli", "--config", str(config), "mcp-stdio", "--all"]
+        ),
         "auto",
     )
     yield "mcp>elizaos/ask-stdio", "doolittle mcp-stdio, as Claude Desktop starts it", stdio.ask
     yield "mcp>elizaos/unknown-tool", "the right outcome is a clear error", Mcp(url + "/mcp", "auto").unknown
-    yield "mcp>fake/progress", FAKE, Mcp(url + "/mcp", "auto").progress
+    yield "mcp>elizaos/found", "find_tools and call_tool, of the search view", Mcp(url + "/mcp", "auto").found
+    yield "mcp>fake/progress", FAKE, Mcp(url + "/mcp/all", "auto").progress
+    yield "http>mcp/count", WORDS, http.count
+    for name, mode in (("2026-07-28", "2026-07-28"), ("2025-11-25", "legacy")):
+        words = Mcp(url + "/mcp/agents/words", mode)
+        yield f"mcp>mcp/spell-{name}", WORDS, words.spell
+        yield f"mcp>mcp/question-{name}", "the server asks back, in the words of 2025-11-25", words.greet
+    yield "mcp>mcp/resource", WORDS, Mcp(url + "/mcp/agents/words", "auto").resource
 
 
 class Http:
@@ -85,6 +96,11 @@ class Http:
         require(names == ["progress", "part"] * 3 + ["result"], names)
         return " ".join(names)
 
+    async def count(self) -> str:
+        response = await self._call("words__count", {"text": "the rain in Spain"})
+        require(response.status_code == 200 and response.json()["result"]["structured"]["words"] == 4, response.text)
+        return str(response.json()["result"]["structured"])
+
 
 class Mcp:
     """The official Python client."""
@@ -95,12 +111,11 @@ class Mcp:
 
     def _client(self) -> Client:
         server = self._server
-        return Client(stdio_client(server) if isinstance(server, StdioServerParameters) else server, mode=self._mode)
+        target = stdio_client(server) if isinstance(server, StdioServerParameters) else server
+        return Client(target, mode=self._mode, elicitation_callback=_fill_in)
 
     async def ask(self) -> str:
         async with self._client() as client:
-            names = [tool.name for tool in (await client.list_tools()).tools]
-            require("eliza__ask" in names, names)
             result = await client.call_tool("eliza__ask", {"message": "How do you do?"})
             require(not result.is_error, result)
             return f"{client.protocol_version}: {_text(result)}"
@@ -114,6 +129,35 @@ class Mcp:
                 return str(fault)
             raise AssertionError(f"unexpected: {result}")
 
+    async def found(self) -> str:
+        async with self._client() as client:
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            require("find_tools" in names and "eliza__ask" not in names, names)
+            found = await client.call_tool("find_tools", {"query": "talk with Eliza"})
+            require("eliza__ask" in _text(found), found)
+            given = {"name": "eliza__ask", "arguments": {"message": "Found you."}}
+            result = await client.call_tool("call_tool", given)
+            require(not result.is_error, result)
+            return f"{len(names)} tools listed; {_text(result)}"
+
+    async def spell(self) -> str:
+        async with self._client() as client:
+            result = await client.call_tool("words__spell", {"word": "rain"})
+            require(_text(result) == "R-A-I-N", result)
+            return f"{client.protocol_version}: {_text(result)}"
+
+    async def greet(self) -> str:
+        async with self._client() as client:
+            result = await client.call_tool("words__greet", {})
+            require(_text(result) == "How do you do, Freddy?", result)
+            return f"{client.protocol_version}: {_text(result)}"
+
+    async def resource(self) -> str:
+        async with self._client() as client:
+            read = await client.read_resource("words://rain")
+            require("Spain" in str(read.contents), read)
+            return str(getattr(read.contents[0], "text", ""))
+
     async def progress(self) -> str:
         seen: list[str] = []
 
@@ -124,6 +168,10 @@ class Mcp:
             result = await client.call_tool("all__count", {"n": 3}, progress_callback=on_progress)
             require(len(seen) >= 3 and not result.is_error, seen)
             return f"{len(seen)} steps, then: {_text(result)}"
+
+
+async def _fill_in(_context: Any, _params: Any) -> ElicitResult:
+    return ElicitResult(action="accept", content={"name": "Freddy"})
 
 
 def _text(result: Any) -> str:

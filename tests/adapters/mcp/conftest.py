@@ -8,7 +8,10 @@ import pytest
 
 from adapters.mcp.clients.platform import Platform
 from adapters.spi import Door
-from gateway.cli.house import HouseDoor, Place, house
+from gateway.cli.house import HouseDoor, Place
+from gateway.cli.house import house as opened
+from tests.adapters.mcp.house import House
+from tests.adapters.mcp.raw import Raw
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def platform(tmp_path: Path) -> Platform:
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[HouseDoor]:
     """What a command gets when no server runs."""
-    async with house(Place(tmp_path / "doolittle.toml")) as here:
+    async with opened(Place(tmp_path / "doolittle.toml")) as here:
         yield await here.door()
 
 
@@ -51,3 +54,22 @@ class Told:
 @pytest.fixture
 def run(door: HouseDoor, platform: Platform, capsys: pytest.CaptureFixture[str]) -> Told:
     return Told(door, platform, capsys)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """A gateway; when it has closed, nothing is left of it."""
+    made = House(tmp_path)
+    await made.open()
+    yield made
+    await made.close()
+    await made.settled()
+
+
+@pytest.fixture
+async def raw(house: House) -> AsyncIterator[Raw]:
+    """A sound server of the handshake era, that a test makes unsound; it closes before the gateway does."""
+    server = Raw()
+    await server.open()
+    yield server
+    await server.close()
