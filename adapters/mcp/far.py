@@ -176,15 +176,8 @@ class Far:
             if "_meta" in params:
                 said["_meta"] = {**said["_meta"], "progressToken": id}
             message: Message = {"jsonrpc": "2.0", "id": id, "method": method, "params": said}
-<<<<<<< HEAD
-            if self.modern and headers:
-                message["headers"] = headers
-            source = self.link.request(message)
-            if not self.modern and "_meta" in params and self.link.hears:
-=======
             source = self.link.request(message | ({"headers": headers} if self.modern and headers else {}))
-            if not self.modern and "_meta" in params:
->>>>>>> main
+            if not self.modern and "_meta" in params and self.link.hears:
                 source = self._with_asides(id, source)
             try:
                 async for found in source:
@@ -352,7 +345,6 @@ class Far:
             self._changed()
 
 
-<<<<<<< HEAD
 async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message | tuple[Message]]") -> None:
     """The request's own messages, each in a tuple to tell it from what came beside them; then `ENDED`."""
     try:
@@ -362,7 +354,8 @@ async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Mes
         await queue.put(ENDED)
         raise
     await queue.put(ENDED)
-=======
+
+
 def _token(message: Message) -> int:
     """Of a notification of progress; -1 where it is none of ours."""
     params = message.get("params")
@@ -373,4 +366,3 @@ def _token(message: Message) -> int:
 def _strays(message: Message, id: int) -> bool:
     """Whether it is the progress of another request."""
     return message.get("method") == "notifications/progress" and _token(message) != id
->>>>>>> main
