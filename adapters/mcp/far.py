@@ -325,7 +325,7 @@ class Far:
                 over: Message = {"method": "resources/unsubscribe", "params": {"uri": uri}}
                 self._aside({"jsonrpc": "2.0", "id": next(self._ids), **over})
 
-    def _forward(self, queue: "asyncio.Queue[Message] | None", message: Message) -> None:
+    def _forward(self, queue: "asyncio.Queue[Any] | None", message: Message) -> None:
         if queue is not None and queue.qsize() < WAITING:
             queue.put_nowait(message)
 
