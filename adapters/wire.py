@@ -38,7 +38,8 @@ async def send(client: httpx2.AsyncClient, request: httpx2.Request, name: str) -
 async def body(response: httpx2.Response, name: str, limit: int = LIMIT) -> bytes:
     """At most `limit` bytes; raises `Broken` for more."""
     pieces = bytearray()
-    chunks: Any = response.aiter_bytes()
+    packed = "content-encoding" in response.headers
+    chunks: Any = response.aiter_bytes() if packed else response.stream
     async for chunk in chunks:
         pieces += chunk
         if len(pieces) > limit:

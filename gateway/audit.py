@@ -6,7 +6,8 @@ A line keeps hashes and sizes of arguments and results, never the values.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -39,6 +40,10 @@ class Line:
     arguments_bytes: int
     result_bytes: int
     hops: str
+
+
+NAMES = tuple(field.name for field in fields(Line))
+VALUES = attrgetter(*NAMES)
 
 
 class Audit:
@@ -85,7 +90,7 @@ class Audit:
         async with self._writing:
             while self._lines:
                 batch = [self._lines[i] for i in range(min(500, len(self._lines)))]
-                rows = [asdict(line) for line in batch]
+                rows = [dict(zip(NAMES, VALUES(line), strict=True)) for line in batch]
                 await self._store.run(lambda connection, rows=rows: _insert(connection, rows))
                 for _ in batch:
                     self._lines.popleft()

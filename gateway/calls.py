@@ -5,7 +5,6 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -72,9 +71,13 @@ class Running:
                 yield event
                 if isinstance(event, LAST):
                     return
-            if self.waiter is None:
-                self.waiter = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self.waiter)
+            await self.more()
+
+    async def more(self) -> None:
+        """Waits for the next event. A waiter is shared by all who listen: one that is cancelled leaves it."""
+        if self.waiter is None:
+            self.waiter = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self.waiter)
 
     @property
     def state(self) -> Literal["working", "asking", "done", "failed"]:
@@ -137,10 +140,16 @@ class CallTable:
     async def subscribe(self, running: Running) -> AsyncGenerator[Event, None]:
         """The events; hanging up cancels the call unless it was detached or somebody else still listens."""
         running.listeners += 1
+        seen = 0
         try:
-            async with aclosing(running.follow()) as events:
-                async for event in events:
+            while True:
+                while seen < len(running.events):
+                    event = running.events[seen]
+                    seen += 1
                     yield event
+                    if isinstance(event, LAST):
+                        return
+                await running.more()
         finally:
             running.listeners -= 1
             if running.ended is None and not running.detached and running.listeners == 0 and running.task:

@@ -348,6 +348,9 @@ def _written(request: httpx2.Request) -> bytes:
     """Head and body as they go out. Raises `LocalProtocolError` for headers that would break out of their lines."""
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
     lines += [b"%b: %b" % pair for pair in request.headers.raw]
-    if any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines):
+    head = b"\r\n".join(lines)
+    breaks = len(lines) - 1
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
         raise httpx2.LocalProtocolError("a header holds a line break")
-    return b"%b\r\n\r\n%b" % (b"\r\n".join(lines), request.content)
+    body: Any = request.stream
+    return b"%b\r\n\r\n%b" % (head, b"".join(body))

@@ -54,6 +54,7 @@ from gateway.telemetry import Metrics, span
 from registry.registry import Registry
 
 RESUMES = 5
+EVENTS = (Accepted, Progress, Part, Result, Error, Ask)
 log = structlog.get_logger()
 
 
@@ -111,7 +112,8 @@ class CallPath:
         parts.metrics.running.inc()
         parts.limits.running += 1
         with span(running.call) as trace:
-            running.call = replace(running.call, trace=trace)
+            if trace != running.call.trace:
+                running.call = replace(running.call, trace=trace)
             try:
                 last = await self._to_the_end(running)
             except asyncio.CancelledError:
@@ -165,13 +167,13 @@ class CallPath:
         running.counted = True
         tool = self._target(call)
         running.target = tool.agent
-        call = self._hop(running, call, tool)
+        hop = self._hop(running, call, tool)
         if call.answer is not None:
             asked, answer = parts.asks.take(call)
             arguments = parts.calls.find(asked, call.caller).call.arguments
             call = replace(call, arguments=arguments, answer=answer)
-        if call.deadline is None:
-            call = replace(call, deadline=time.time() + parts.settings.deadline)
+        deadline = call.deadline if call.deadline is not None else time.time() + parts.settings.deadline
+        call = replace(call, hops=(*call.hops, hop), deadline=deadline)
         parts.limits.spend(call.caller)
         running.call = call
         return tool, call
@@ -190,17 +192,19 @@ class CallPath:
         )
         return replace(call, parent=parent.call.id, hops=hops, caller=caller)
 
-    def _hop(self, running: Running, call: Call, tool: Tool) -> Call:
-        """The call with its own hop at the end of the chain. Raises `LoopCut`."""
+    def _hop(self, running: Running, call: Call, tool: Tool) -> Hop:
+        """The call's own hop, for the end of the chain. Raises `LoopCut`."""
         what = tool.name or call.method
+        if not call.hops:
+            return Hop(call.id, tool.agent, what)
         chain = " -> ".join([*(h.tool for h in call.hops), what])
         if any(h.agent == tool.agent and h.tool == what for h in call.hops):
             raise LoopCut(f"the chain of calls came back to where it was: {chain}")
         if len(call.hops) >= MAX_DEPTH:
             raise LoopCut(f"the chain of calls is longer than {MAX_DEPTH}: {chain}")
-        if call.hops and self._parts.calls.count_descendant(running.root) > MAX_DESCENDANTS:
+        if self._parts.calls.count_descendant(running.root) > MAX_DESCENDANTS:
             raise LoopCut(f"one call caused more than {MAX_DESCENDANTS} others")
-        return replace(call, hops=(*call.hops, Hop(call.id, tool.agent, what)))
+        return Hop(call.id, tool.agent, what)
 
     def _target(self, call: Call) -> Tool:
         snapshot = self._parts.registry.snapshot
@@ -230,16 +234,19 @@ class CallPath:
         for attempt in range(RESUMES + 1):
             fault: Unreachable
             try:
-                async with aclosing(_generator(source)) as events:
-                    async for event in events:
-                        if isinstance(event, Accepted):
-                            handle = event.handle
-                        if isinstance(event, Error) and isinstance(event.error, Unreachable) and handle is not None:
-                            raise event.error
-                        yield event
+                async for event in source:
+                    if isinstance(event, Accepted):
+                        handle = event.handle
+                    if isinstance(event, Error) and isinstance(event.error, Unreachable) and handle is not None:
+                        raise event.error
+                    yield _sound(event)
+                    if isinstance(event, LAST):
+                        return
                 return
             except Unreachable as error:
                 fault = error
+            finally:
+                await _closed(source)
             if handle is None or not live.resumes or attempt == RESUMES:
                 raise fault
             await asyncio.sleep(0.1 * 2**attempt)
@@ -248,9 +255,12 @@ class CallPath:
     async def _resume(self, live: Live, call: Call, tool: Tool, handle: Handle) -> AsyncGenerator[Event, None]:
         await live.ready(call.remaining)
         resume: Any = live.outbound
-        async with aclosing(_generator(resume.resume(call, tool, handle))) as events:
-            async for event in events:
+        source = resume.resume(call, tool, handle)
+        try:
+            async for event in source:
                 yield event
+        finally:
+            await _closed(source)
 
     def _close(self, event: Event, call: Call) -> Event:
         """The last event as the caller gets it. Raises `TooLarge` for inline data over the limit."""
@@ -299,16 +309,15 @@ class CallPath:
             log.info("call failed", call=call.id, tool=call.tool, code=code, said=error.public, detail=error.detail)
 
 
-async def _generator(source: Any) -> AsyncGenerator[Event, None]:
-    """The source as a generator that can be closed, its discipline kept: events only, nothing after the last."""
-    try:
-        async for event in source:
-            if not isinstance(event, Accepted | Progress | Part | Result | Error | Ask):
-                raise Broken("the adapter yielded something that is not an event", detail=repr(event)[:200])
-            yield event
-            if isinstance(event, LAST):
-                return
-    finally:
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            await close()
+def _sound(event: Any) -> Event:
+    """Raises `Broken` for what is no event."""
+    if not isinstance(event, EVENTS):
+        raise Broken("the adapter yielded something that is not an event", detail=repr(event)[:200])
+    return event
+
+
+async def _closed(source: Any) -> None:
+    """Closes what an adapter gave, where it can be closed: it may have ended early."""
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -19,8 +20,26 @@ from gateway.app import Gateway
 from gateway.border import loopback
 from gateway.settings import ConfigFault, Settings
 
+try:
+    import uvloop
+except ImportError:  # on Windows
+    uvloop = None
+
 log = structlog.get_logger()
 RUN_FILE = "run.json"
+
+
+def settle() -> None:
+    """What stands by now stays: the collector need not look at it again, nor as often as its usual counts have it. Kept
+    calls are many objects, and a look at all of them takes a tenth of a second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
+def new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """How the event loop of a server is made: uvloop's, half the cost of asyncio's own, where there is one."""
+    return None if uvloop is None else uvloop.new_event_loop
 
 
 class Taken(ConfigFault):
@@ -76,6 +95,7 @@ class Server:
             serving = asyncio.create_task(server._serve([sock]), name="uvicorn")
             while not server.started and not serving.done():
                 await asyncio.sleep(0.005)
+            settle()
             if on_ready and not serving.done():
                 on_ready(gateway)
             stopping = asyncio.create_task(self._stop.wait(), name="stop")

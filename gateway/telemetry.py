@@ -24,6 +24,9 @@ tracer = trace.get_tracer("doolittle")
 @contextmanager
 def span(call: Call) -> Generator[str | None]:
     """One span around a call, a child of its `trace`. Gives the traceparent to send on (None: nobody traces)."""
+    if call.trace is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        yield None  # nobody traces: neither the caller, nor this process
+        return
     parent = PROPAGATOR.extract({"traceparent": call.trace}) if call.trace else None
     with tracer.start_as_current_span(call.method, parent, attributes={"doolittle.tool": call.tool}) as current:
         if not current.get_span_context().is_valid:

@@ -38,6 +38,8 @@ ANSWER = 60.0
 PAGES = 100
 WAITING = 1000
 """Messages that may wait for one call; a flood beyond is dropped."""
+ENDED: Message = {}
+"""Stands in a queue for the end of what filled it."""
 Era = Literal["auto", "handshake", "modern"]
 
 
@@ -55,7 +57,7 @@ class Far:
         self._ready = False
         self._listening: asyncio.Task[None] | None = None
         self._asides: set[asyncio.Task[None]] = set()
-        self._calls: dict[int, asyncio.Queue[Message]] = {}
+        self._calls: dict[int, asyncio.Queue[Message | tuple[Message]]] = {}
         self._watched: dict[Any, list[asyncio.Queue[Message]]] = {}
         self._suspended: set[int] = set()
         """Calls that have asked, and wait for the answer: they ask nothing else meanwhile."""
@@ -182,7 +184,7 @@ class Far:
                 said["_meta"] = {**said["_meta"], "progressToken": id}
             message: Message = {"jsonrpc": "2.0", "id": id, "method": method, "params": said}
             source = self.link.request(message | ({"headers": headers} if self.modern and headers else {}))
-            if not self.modern and "_meta" in params:
+            if not self.modern and "_meta" in params and self.link.hears:
                 source = self._with_asides(id, source)
             try:
                 async for found in source:
@@ -203,29 +205,24 @@ class Far:
     async def _with_asides(self, id: int, source: AsyncGenerator[Message, None]) -> AsyncGenerator[Message, None]:
         """What comes on the request's own stream, and what the server asks beside it while this call alone runs:
         in the handshake era a question need not say to which call it belongs."""
-        aside = self._calls[id] = asyncio.Queue()
-        step: asyncio.Future[Message] = asyncio.ensure_future(anext(source))
-        asked: asyncio.Future[Message] = asyncio.ensure_future(aside.get())
+        queue = self._calls[id] = asyncio.Queue[Message | tuple[Message]](WAITING + 1)
+        step = asyncio.create_task(_pump(source, queue), name=f"mcp call {self.name}")
         try:
-            while True:
-                await asyncio.wait({step, asked}, return_when=asyncio.FIRST_COMPLETED)
-                if asked.done():
-                    self._suspended.add(id)
-                    yield asked.result()
-                    self._suspended.discard(id)
-                    asked = asyncio.ensure_future(aside.get())
-                if step.done():
-                    found = step.result()
-                    yield found
-                    if is_response(found):
+            while (found := await queue.get()) is not ENDED:
+                if isinstance(found, tuple):
+                    yield found[0]
+                    if is_response(found[0]):
                         return
-                    step = asyncio.ensure_future(anext(source))
+                    continue
+                self._suspended.add(id)
+                yield found
+                self._suspended.discard(id)
+            await step
         finally:
             del self._calls[id]
             self._suspended.discard(id)
-            for task in (step, asked):
-                task.cancel()
-            await asyncio.gather(step, asked, return_exceptions=True)
+            step.cancel()
+            await asyncio.gather(step, return_exceptions=True)
             await source.aclose()
 
     def _modern_params(self, params: Message, capabilities: Message) -> Message:
@@ -305,15 +302,10 @@ class Far:
             text = f"{len(running)} calls run on this connection: it cannot be told which of them asks"
             self._aside(refusal(message["id"], METHOD_NOT_FOUND, text))
 
-    def _forward(self, queue: "asyncio.Queue[Message] | None", message: Message) -> None:
-        if queue is not None and queue.qsize() < WAITING:
-            queue.put_nowait(message)
-
     def _updated(self, message: Message) -> None:
         params = message.get("params")
         for queue in self._watched.get(params.get("uri"), ()) if isinstance(params, dict) else ():
-            if queue.qsize() < WAITING:
-                queue.put_nowait(message)
+            self._forward(queue, message)
 
     async def watch(self, uri: str) -> AsyncGenerator[Message, None]:
         """Notifications of a resource's changes, after one that is empty: the server has agreed. Raises as `ask`."""
@@ -337,10 +329,12 @@ class Far:
         finally:
             watching.remove(queue)
             if not watching and self._watched.pop(uri, None) is not None and self._ready:
-                params = {"uri": uri}
-                self._aside(
-                    {"jsonrpc": "2.0", "id": next(self._ids), "method": "resources/unsubscribe", "params": params}
-                )
+                over: Message = {"method": "resources/unsubscribe", "params": {"uri": uri}}
+                self._aside({"jsonrpc": "2.0", "id": next(self._ids), **over})
+
+    def _forward(self, queue: "asyncio.Queue[Any] | None", message: Message) -> None:
+        if queue is not None and queue.qsize() < WAITING:
+            queue.put_nowait(message)
 
     async def _listen(self) -> None:
         """`subscriptions/listen`, the stream of changes in the modern era."""
@@ -368,3 +362,14 @@ def _token(message: Message) -> int:
 def _strays(message: Message, id: int) -> bool:
     """Whether it is the progress of another request."""
     return message.get("method") == "notifications/progress" and _token(message) != id
+
+
+async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message | tuple[Message]]") -> None:
+    """The request's own messages, each in a tuple to tell it from what came beside them; then `ENDED`."""
+    try:
+        async for message in source:
+            await queue.put((message,))
+    except Exception:
+        await queue.put(ENDED)
+        raise
+    await queue.put(ENDED)

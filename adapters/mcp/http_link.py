@@ -17,6 +17,7 @@ from adapters.spi import Host
 
 TIMEOUT = httpx2.Timeout(None, connect=10, write=60, pool=10)
 """A call may take as long as its deadline, which is not ours to know."""
+EXTENSIONS = {"timeout": TIMEOUT.as_dict()}
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 RESUMES = 3
 STREAM = "text/event-stream"
@@ -42,6 +43,8 @@ class HttpLink:
         self._session = ""
         self._listening: asyncio.Task[None] | None = None
         self._headers: dict[str, str] = {}
+        self._target = httpx2.URL(place.url)
+        self._raw: list[tuple[bytes, bytes]] = []
         self._version = ""
         self.hangs_up = True
         self.unasked: Callable[[Message], None] = _ignore
@@ -68,6 +71,12 @@ class HttpLink:
             self._headers["mcp-session-id"] = self._session
         if self.version:
             self._headers["mcp-protocol-version"] = self.version
+        whole = self._client.build_request("GET", self._target, headers=self._headers)
+        self._raw = [(name.lower(), value) for name, value in whole.headers.raw]
+
+    @property
+    def hears(self) -> bool:
+        return self._listening is not None and not self._listening.done()
 
     def begin(self) -> None:
         if self.version != MODERN:
@@ -75,12 +84,9 @@ class HttpLink:
 
     async def request(self, message: Message) -> AsyncGenerator[Message, None]:
         extra: Mapping[str, str] = message.pop("headers", {})
-        headers = {**self._headers, **_routing(message), **extra} if self._modern(message) else self._headers
-        body = orjson.dumps(message)
+        headers = {**_routing(message), **extra} if self._modern(message) else {}
+        request = self._post(orjson.dumps(message), headers)
         async with wire.reaching(self._name):
-            request = self._client.build_request(
-                "POST", self._place.url, content=body, headers=headers, timeout=TIMEOUT
-            )
             response = await self._client.send(request, stream=True)
             try:
                 if message["method"] == "initialize":
@@ -94,13 +100,21 @@ class HttpLink:
             finally:
                 await response.aclose()
 
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> httpx2.Request:
+        """As the client builds it, from headers that were put together once; `headers` stand in place of those."""
+        own = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        own.append((b"content-length", b"%d" % len(body)))
+        names = {name for name, _ in own}
+        raw = [pair for pair in self._raw if pair[0] not in names] + own
+        return httpx2.Request("POST", self._target, headers=raw, stream=httpx2.ByteStream(body), extensions=EXTENSIONS)
+
     def _modern(self, message: Message) -> bool:
         return self.version == MODERN or message["method"] == "server/discover"
 
     def _single(self, response: httpx2.Response, body: bytes, id: Any) -> Message:
         """The response in a plain answer. Raises for all that is none."""
         status = response.status_code
-        if status == 404 and self._session:
+        if status == 404 and "mcp-session-id" in response.request.headers:
             raise NotDelivered("the session is gone")
         if status == 200 or (400 <= status < 500 and status not in (401, 403) and body.lstrip()[:1] == b"{"):
             message = parse(body, self._name)

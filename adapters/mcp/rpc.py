@@ -49,6 +49,11 @@ class Link(Protocol):
     """Whether closing a request early is itself heard as a cancel, in the modern era."""
 
     @property
+    def hears(self) -> bool:
+        """Whether anything may come now that belongs to no request."""
+        ...
+
+    @property
     def version(self) -> str:
         """The negotiated revision; "" before that."""
         ...

@@ -73,6 +73,7 @@ class StdioLink:
         self._open: dict[Any, asyncio.Queue[Message | Exception]] = {}
         self._writing = asyncio.Lock()
         self.version = ""
+        self.hears = True
         self.hangs_up = False
         self.unasked: Callable[[Message], None] = lambda _: None
         self.ended: Callable[[], None] = lambda: None

@@ -22,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     help="The gateway that lets agents of any network call agents of any other.",
 )  # fmt: skip
+Loop = Callable[[], asyncio.AbstractEventLoop]
 
 
 @app.callback()
@@ -37,7 +38,7 @@ def begin(
     ctx.obj = Place(config, url, key, json)
 
 
-def with_house(work: Callable[[House], Awaitable[int]], place: Place) -> int:
+def with_house(work: Callable[[House], Awaitable[int]], place: Place, loop: Loop | None = None) -> int:
     """Runs the work of a command; its faults become a sentence on standard error and an exit code."""
 
     async def inside() -> int:
@@ -53,7 +54,8 @@ def with_house(work: Callable[[House], Awaitable[int]], place: Place) -> int:
             return 2
 
     start_log("warning")
-    return asyncio.run(inside())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(inside())
 
 
 def run() -> None:

@@ -23,7 +23,7 @@ def serve(app: typer.Typer, with_house: Any) -> None:
         port: Annotated[int | None, typer.Option(help="In place of the file's; 0 takes a free one.")] = None,
     ) -> None:
         """Serve, until SIGTERM or Ctrl-C; then drain."""
-        from gateway.serve import Server, locked
+        from gateway.serve import Server, locked, new_loop
         from gateway.telemetry import start_log
 
         async def work(_here: House) -> int:
@@ -35,7 +35,7 @@ def serve(app: typer.Typer, with_house: Any) -> None:
                 await Server(settings, ctx.obj.config).run(_say_ready)
             return 0
 
-        raise typer.Exit(with_house(work, ctx.obj))
+        raise typer.Exit(with_house(work, ctx.obj, new_loop()))
 
 
 def _say_ready(gateway: Any) -> None:
