@@ -352,11 +352,11 @@ class Far:
             self._changed()
 
 
-def _token(message: Message) -> int:
+def _token(message: Message) -> Any:
     """Of a notification of progress; -1 where it is none of ours."""
     params = message.get("params")
     found = params.get("progressToken") if isinstance(params, dict) else None
-    return found if type(found) is int else -1
+    return found if type(found) in (int, float) else -1
 
 
 def _strays(message: Message, id: int) -> bool:

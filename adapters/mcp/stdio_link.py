@@ -191,7 +191,7 @@ class StdioLink:
             id = message.get("id")
         elif message.get("method") == "notifications/progress" and isinstance(params, dict):
             id = params.get("progressToken")
-        return self._open.get(id) if type(id) is int else None
+        return self._open.get(id) if type(id) in (int, float) else None  # some write 1 as 1.0
 
     async def _log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None

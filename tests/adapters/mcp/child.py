@@ -103,7 +103,7 @@ def stderr(id: Any, _rest: str, _token: Any) -> None:
 
 
 def twice(id: Any, _rest: str, _token: Any) -> None:
-    text(id, "first")
+    text(float(id), "first")
     text(id, "second")
 
 
