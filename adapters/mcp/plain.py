@@ -90,7 +90,12 @@ def is_watch(message: Message) -> bool:
 
 
 def _accepts(said: bytes) -> bool:
-    return said == BOTH or {b"application/json", b"text/event-stream"} <= {kind.strip() for kind in said.split(b",")}
+    if said == BOTH:
+        return True
+    kinds = {kind.partition(b";")[0].strip().lower() for kind in said.split(b",")}
+    return b"*/*" in kinds or (
+        bool(kinds & {b"application/json", b"application/*"}) and bool(kinds & {b"text/event-stream", b"text/*"})
+    )
 
 
 def _meta_plain(params: Message, headers: Headers) -> bool:
