@@ -185,7 +185,7 @@ class McpInbound:
     async def _respond(self, method: str, params: Message, meta: Message, peer: Peer) -> Reply:
         """Any request that is answered here, whichever way it came."""
         if method == "tools/call":
-            if own_tools.is_own(params["name"], peer.near) and "requestState" not in params:
+            if own_tools.is_own(params["name"], peer.near):
                 return await own_tools.call(params, meta, peer, self._dialogue)
             return await self._dialogue.call(params, meta, peer)
         if method == "tools/list":

@@ -89,9 +89,12 @@ def is_own(name: str, near: Near) -> bool:
 async def call(params: Message, meta: Message, peer: Peer, dialogue: Dialogue) -> Reply:
     """A call of one of these tools."""
     name, given = params["name"], params.get("arguments") or {}
+    answer = {key: params[key] for key in ("requestState", "inputResponses") if key in params}
     try:
         if name == "call_tool":
-            return await dialogue.call(_inner(given), meta, peer)
+            return await dialogue.call({**_inner(given), **answer}, meta, peer)
+        if name == "get_call" and answer:
+            return await dialogue.call(answer, meta, peer)
         if name == "find_tools":
             return await _find(given, peer.near)
         if name == "describe_tool":

@@ -175,7 +175,7 @@ class Client:
         assert "method" not in last, stream.messages
         return last
 
-    async def call(self, name: str, _meta: Message | None = None, **arguments: Any) -> Message:
+    async def call(self, name: str, _meta: Message | None = None, /, **arguments: Any) -> Message:
         """The result of a tool; the error, if it is one."""
         said = await self.ask("tools/call", {"name": name, "arguments": arguments}, **(_meta or {}))
         return said.get("result") or said["error"]
