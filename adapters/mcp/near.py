@@ -125,6 +125,7 @@ class Nears:
         self._host = host
         self._catalog = catalog
         self._levels = levels
+        self._there: dict[tuple[Caller, str], int] = {}
 
     def of(self, scope: Mapping[str, Any], meta: Message, session: Session | None, modern: bool) -> Near:
         """Raises `Unknown` for a view or an agent that is not there."""
@@ -146,10 +147,22 @@ class Nears:
             return look.seen.patience
         return self._host.patience(client, PATIENT.get(client, PATIENCE))
 
+    def _require(self, agent: str, caller: Caller) -> None:
+        """Raises `Unknown` for an agent that is not there, or of which this caller sees nothing."""
+        key, revision = (caller, agent), self._catalog.revision
+        if self._there.get(key) == revision:
+            return
+        if all(found.slug != agent for found in self._catalog.agents(caller)):
+            raise Unknown(f"no agent is called '{agent[:40]}'")
+        if len(self._there) >= KNOWN:
+            self._there.clear()
+        self._there[key] = revision
+
     def look(self, params: Mapping[str, str], path: str, caller: Caller) -> Catalog:
         """By path and key, never by session. `/mcp`: the key's own view if it has one, else the view `default` if there
         is one, else all tools behind search."""
         if "agent" in params:
+            self._require(params["agent"], caller)
             return OfAgent(self._catalog, params["agent"])
         if "view" in params:
             return self._catalog.view(params["view"], caller)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
@@ -73,10 +74,8 @@ def listed(near: Near) -> list[Message]:
     seen, look = near.look.seen, near.look
     tools = look.tools(near.caller)
     if seen.search:
-        from fnmatch import fnmatchcase
-
         tools = [t for t in tools if any(fnmatchcase(look.public(t.name), glob) for glob in seen.pinned)]
-    shown = [translate.tool(t, with_output=not near.patience) for t in tools if t.name not in NAMES]
+    shown = [translate.tool(t, with_output=not near.patience) for t in tools if not is_own(t.name, near)]
     shown += SEARCH if seen.search else ()
     shown += WAITING if near.patience else ()
     return sorted(shown, key=lambda tool: tool["name"])
