@@ -123,7 +123,10 @@ def _meta_plain(params: Message, headers: Headers) -> bool:
 
 
 def _capabilities_plain(said: Any) -> bool:
-    return isinstance(said, dict) and all(isinstance(value, dict) for value in said.values())
+    return isinstance(said, dict) and all(
+        isinstance(value, dict) and all(isinstance(v, bool if key == "roots" else dict) for v in value.values())
+        for key, value in said.items()
+    )
 
 
 def _params_plain(method: str, params: Message, headers: Headers) -> bool:
