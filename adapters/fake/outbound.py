@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from adapters import hops
-from adapters.errors import Broken, ConnectFailed, Unknown
+from adapters.errors import Broken, ConnectFailed, Refused, Unknown
 from adapters.fake import translate
 from adapters.fake.world import Job, World, world
 from adapters.parking import Parking
 from adapters.spi import (
     Accepted,
     Agent,
+    Answer,
     Ask,
     Call,
     Data,
@@ -133,7 +134,7 @@ class FakeOutbound:
                 (Form("who", "What is your name?", NAME),), state={"greeting": call.arguments.get("greeting", "Hello")}
             )
             return
-        yield Result((Text(f"{call.answer.state['greeting']}, {call.answer.values['who']['name']}"),))
+        yield Result((Text(f"{call.answer.state['greeting']}, {_name(call.answer)}"),))
 
     async def _wait(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
         if call.answer is None:
@@ -141,7 +142,7 @@ class FakeOutbound:
             yield Ask((Form("who", "What is your name?", NAME),), state={"key": self._parking.put(waiting)})
             return
         waiting = self._parking.take(call.answer.state["key"])
-        waiting.set_result(call.answer.values["who"]["name"])
+        waiting.set_result(_name(call.answer))
         yield Result((Text(f"Hello, {await waiting}, at last"),))
 
     async def _hang(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
@@ -214,6 +215,14 @@ class FakeOutbound:
         finally:
             waiting.cancel()
             broken.cancel()
+
+
+def _name(answer: Answer) -> str:
+    """Raises `Refused` where nobody told one."""
+    said = answer.values.get("who")
+    if not isinstance(said, dict):
+        raise Refused("nobody tells me a name")
+    return str(said.get("name"))
 
 
 async def _drop(waiting: "asyncio.Future[Any]") -> None:

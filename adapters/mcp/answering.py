@@ -7,7 +7,7 @@ import orjson
 
 from adapters.mcp import translate
 from adapters.mcp.dialogue import HEARTBEAT, Fault, Needs, Raw, Reply
-from adapters.mcp.near import Near
+from adapters.mcp.near import KNOWN, Near
 from adapters.mcp.rpc import SERVER_KEY, Message
 from adapters.mcp.server import INFO, of_era
 from adapters.spi import Answer, Ask, Part, Progress, Send
@@ -33,6 +33,13 @@ class Table:
         self.asked: dict[tuple[str, Any], asyncio.Future[Any]] = {}
         self.levels: dict[str, str] = {}
         self.numbers = 0
+
+    def set_level(self, session: str, level: str) -> None:
+        """From which level on a session hears log lines. Beyond `KNOWN` sessions, the oldest word is forgotten."""
+        self.levels.pop(session, None)
+        self.levels[session] = level
+        if len(self.levels) > KNOWN:
+            del self.levels[next(iter(self.levels))]
 
     def heard(self, session: str, message: Message) -> None:
         """A notification or a response of a client's."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import orjson
 
-from adapters.errors import Cancelled, Expired, GatewayError, Unknown
+from adapters.errors import BadArguments, Cancelled, Expired, GatewayError, Unknown
 from adapters.mcp import translate
 from adapters.mcp.near import Near
 from adapters.mcp.rpc import INTERNAL, INVALID_PARAMS, Message
@@ -73,7 +73,7 @@ class Dialogue:
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def call(self, params: Message, meta: Message, peer: Peer) -> Reply:
-        """`tools/call`."""
+        """`tools/call`. The answer to a question may come without a `name`."""
         near = peer.near
         try:
             call, tool = self._prepare(params, meta, near)
@@ -87,6 +87,8 @@ class Dialogue:
         state = params.get("requestState")
         if state is not None:  # the answer to a question: it says itself of which tool
             name, answer = translate.answered(state, params.get("inputResponses"))
+            if "name" in params and near.look.public(params["name"]) != name:
+                raise BadArguments("this 'requestState' is of another tool's question")
             tool = known(near.look, name, near)
             call = translate.call(name, {}, meta, near)
             return replace(call, answer=answer), tool

@@ -14,7 +14,7 @@ from adapters.errors import GatewayError, Unknown
 from adapters.mcp import own_tools, server
 from adapters.mcp.answering import HttpPeer, Table
 from adapters.mcp.dialogue import Dialogue, Fault, Peer, Raw, Reply
-from adapters.mcp.near import Near, Nears, Session, Sessions
+from adapters.mcp.near import LEVELS, Near, Nears, Session, Sessions
 from adapters.mcp.plain import Headers, is_plain, is_watch
 from adapters.mcp.proxy import Proxy
 from adapters.mcp.rpc import INTERNAL, INVALID_PARAMS, INVALID_REQUEST, Message
@@ -128,8 +128,8 @@ class McpInbound:
 
     def _set_level(self, session: Session, params: Any) -> None:
         level = params.get("level") if isinstance(params, dict) else None
-        if isinstance(level, str) and len(self._table.levels) < 10_000:
-            self._table.levels[session.id] = level
+        if level in LEVELS:
+            self._table.set_level(session.id, level)
 
     async def _watch_resource(self, message: Message, near: Near, session: Session, send: Send) -> None:
         """`resources/subscribe` and `unsubscribe` of a session."""
@@ -163,8 +163,8 @@ class McpInbound:
                 gone = asyncio.ensure_future(disconnected(receive))
                 await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if key:
-                self._table.running.pop(key, None)
+            if key and self._table.running.get(key) is task:
+                del self._table.running[key]
             if gone is not None:
                 gone.cancel()
             if not task.done():
@@ -185,7 +185,7 @@ class McpInbound:
     async def _respond(self, method: str, params: Message, meta: Message, peer: Peer) -> Reply:
         """Any request that is answered here, whichever way it came."""
         if method == "tools/call":
-            if own_tools.is_own(params["name"], peer.near) and "requestState" not in params:
+            if own_tools.is_own(params["name"], peer.near):
                 return await own_tools.call(params, meta, peer, self._dialogue)
             return await self._dialogue.call(params, meta, peer)
         if method == "tools/list":

@@ -4,7 +4,7 @@ import base64
 import binascii
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,28 +57,31 @@ class Near:
 class Sessions:
     """Makes and reads session ids. An id that was ended here is refused here until it expires."""
 
-    def __init__(self, host: Host, life: float = LIFE) -> None:
+    def __init__(self, host: Host, life: float = LIFE, clock: Callable[[], float] = time.time) -> None:
         self._host = host
         self._life = life
+        self._clock = clock
         self._known: OrderedDict[str, Session] = OrderedDict()
         self._ended: OrderedDict[str, float] = OrderedDict()
 
     def begin(self, caller: Caller, params: Any) -> str:
         """The id for the client that sent these parameters of `initialize`."""
         said = params if isinstance(params, dict) else {}
-        body = [caller.id, client_name(said.get("clientInfo")), sorted(answers(said.get("capabilities"))), time.time()]
-        return base64.urlsafe_b64encode(self._host.seal(orjson.dumps(body))).decode().rstrip("=")
+        client, kinds = client_name(said.get("clientInfo")), sorted(answers(said.get("capabilities")))
+        return _text(self._host.seal(orjson.dumps([caller.id, client, kinds, self._clock()])))
 
     def find(self, id: str, caller: Caller) -> Session | None:
         """None for an id that is not one, is another caller's, too old, or was ended."""
         found = self._known.get(id) or self._read(id)
-        if found is None or id in self._ended or found.caller != caller.id or found.began + self._life < time.time():
+        if found is None or id in self._ended or found.caller != caller.id or found.began + self._life < self._clock():
             return None
         return found
 
     def _read(self, id: str) -> Session | None:
         try:
             sealed = base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))
+            if _text(sealed) != id:  # one text only for each id, or what was ended would live on under another
+                return None
             caller, client, kinds, began = orjson.loads(self._host.open(sealed))
         except (GatewayError, binascii.Error, ValueError):
             return None
@@ -89,8 +92,12 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         self._ended[session.id] = session.began + self._life
-        while self._ended and (len(self._ended) > KNOWN or next(iter(self._ended.values())) < time.time()):
+        while self._ended and (len(self._ended) > KNOWN or next(iter(self._ended.values())) < self._clock()):
             self._ended.popitem(last=False)
+
+
+def _text(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def client_name(info: Any) -> str:
@@ -118,6 +125,7 @@ class Nears:
         self._host = host
         self._catalog = catalog
         self._levels = levels
+        self._there: dict[tuple[Caller, str], int] = {}
 
     def of(self, scope: Mapping[str, Any], meta: Message, session: Session | None, modern: bool) -> Near:
         """Raises `Unknown` for a view or an agent that is not there."""
@@ -139,10 +147,22 @@ class Nears:
             return look.seen.patience
         return self._host.patience(client, PATIENT.get(client, PATIENCE))
 
+    def _require(self, agent: str, caller: Caller) -> None:
+        """Raises `Unknown` for an agent that is not there, or of which this caller sees nothing."""
+        key, revision = (caller, agent), self._catalog.revision
+        if self._there.get(key) == revision:
+            return
+        if all(found.slug != agent for found in self._catalog.agents(caller)):
+            raise Unknown(f"no agent is called '{agent[:40]}'")
+        if len(self._there) >= KNOWN:
+            self._there.clear()
+        self._there[key] = revision
+
     def look(self, params: Mapping[str, str], path: str, caller: Caller) -> Catalog:
         """By path and key, never by session. `/mcp`: the key's own view if it has one, else the view `default` if there
         is one, else all tools behind search."""
         if "agent" in params:
+            self._require(params["agent"], caller)
             return OfAgent(self._catalog, params["agent"])
         if "view" in params:
             return self._catalog.view(params["view"], caller)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
@@ -73,10 +74,8 @@ def listed(near: Near) -> list[Message]:
     seen, look = near.look.seen, near.look
     tools = look.tools(near.caller)
     if seen.search:
-        from fnmatch import fnmatchcase
-
         tools = [t for t in tools if any(fnmatchcase(look.public(t.name), glob) for glob in seen.pinned)]
-    shown = [translate.tool(t, with_output=not near.patience) for t in tools if t.name not in NAMES]
+    shown = [translate.tool(t, with_output=not near.patience) for t in tools if not is_own(t.name, near)]
     shown += SEARCH if seen.search else ()
     shown += WAITING if near.patience else ()
     return sorted(shown, key=lambda tool: tool["name"])
@@ -89,9 +88,12 @@ def is_own(name: str, near: Near) -> bool:
 async def call(params: Message, meta: Message, peer: Peer, dialogue: Dialogue) -> Reply:
     """A call of one of these tools."""
     name, given = params["name"], params.get("arguments") or {}
+    answer = {key: params[key] for key in ("requestState", "inputResponses") if key in params}
     try:
         if name == "call_tool":
-            return await dialogue.call(_inner(given), meta, peer)
+            return await dialogue.call({**_inner(given), **answer}, meta, peer)
+        if name == "get_call" and answer:
+            return await dialogue.call(answer, meta, peer)
         if name == "find_tools":
             return await _find(given, peer.near)
         if name == "describe_tool":

@@ -24,7 +24,7 @@ class Headers:
     method: bytes = b""
     name: bytes | None = None
     session: bytes = b""
-    accept: bytes = b""
+    accept: bytes | None = None
     odd: bool = False
     """A header that only the SDK judges: one twice, or one that mirrors an argument."""
 
@@ -34,7 +34,7 @@ class Headers:
         seen = 0
         for key, value in raw:
             if key == b"accept":
-                found.odd = found.odd or bool(found.accept)
+                found.odd = found.odd or found.accept is not None
                 found.accept = value
             elif key == b"mcp-session-id":
                 found.session = value
@@ -64,7 +64,7 @@ def is_plain(message: Any, headers: Headers) -> bool:
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0" or not _owned(message.get("method")):
         return False
     id, params = message.get("id"), message.get("params")
-    if isinstance(id, bool) or not isinstance(id, str | int) or headers.odd or not _accepts(headers.accept):
+    if isinstance(id, bool) or not isinstance(id, str | int) or headers.odd or not _accepts(headers.accept or b""):
         return False
     if params is None:
         return not headers.modern and message["method"] not in NAMED and message["method"] != "completion/complete"
@@ -90,7 +90,12 @@ def is_watch(message: Message) -> bool:
 
 
 def _accepts(said: bytes) -> bool:
-    return said == BOTH or {b"application/json", b"text/event-stream"} <= {kind.strip() for kind in said.split(b",")}
+    if said == BOTH:
+        return True
+    kinds = {kind.partition(b";")[0].strip().lower() for kind in said.split(b",")}
+    return b"*/*" in kinds or (
+        bool(kinds & {b"application/json", b"application/*"}) and bool(kinds & {b"text/event-stream", b"text/*"})
+    )
 
 
 def _meta_plain(params: Message, headers: Headers) -> bool:
@@ -118,7 +123,10 @@ def _meta_plain(params: Message, headers: Headers) -> bool:
 
 
 def _capabilities_plain(said: Any) -> bool:
-    return isinstance(said, dict) and all(isinstance(value, dict) for value in said.values())
+    return isinstance(said, dict) and all(
+        isinstance(value, dict) and all(isinstance(v, bool if key == "roots" else dict) for v in value.values())
+        for key, value in said.items()
+    )
 
 
 def _params_plain(method: str, params: Message, headers: Headers) -> bool:

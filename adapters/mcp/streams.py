@@ -50,10 +50,11 @@ class Streams:
         return sum(len(streams) for streams in self._open.values())
 
     def tell(self, message: Message, session: str | None = None) -> None:
-        """To all clients, or to those of one session."""
+        """To all clients, or to that of one session: each on one of its streams, as the specification wants it."""
         for id, streams in self._open.items():
             if session in (None, id):
-                for stream in streams:
+                standing = [stream for stream in streams if not stream.ended]
+                for stream in standing[-1:]:
                     stream.tell(message)
 
     def end(self, session: str) -> None:
@@ -69,8 +70,8 @@ class Streams:
         if len(self) >= MOST:
             raise Full("too many clients hold a stream", retry_after=PING)
         mine = self._open.setdefault(session, [])
-        if len(mine) >= EACH:
-            mine[0].end()
+        for old in mine[: max(len(mine) - EACH + 1, 0)]:
+            old.end()
         stream = Standing()
         mine.append(stream)
         gone = asyncio.ensure_future(disconnected(receive))

@@ -16,6 +16,8 @@ from adapters.spi import Error, Invoke, Progress
 
 EACH = 50
 """Resources that one session may watch."""
+MOST = 5000
+"""Resources that all sessions together may watch."""
 LASTS = 86400.0
 WATCH = "resources/subscribe"
 
@@ -29,17 +31,24 @@ class Subscriptions:
 
     async def add(self, session: str, near: Near, uri: str, tell: Callable[[str], None]) -> None:
         """Raises the error of a resource that cannot be watched, and `Full`."""
-        mine = self._of.setdefault(session, {})
-        if uri in mine:
+        mine = self._of.get(session, {})
+        if uri in mine and not mine[uri].done():
             return
         if len(mine) >= EACH:
             raise Full(f"one session watches {EACH} resources at most")
-        mine[uri] = await self.start(near, uri, tell)
+        if sum(map(len, self._of.values())) >= MOST:
+            raise Full("too many resources are watched")
+        task = await self.start(near, uri, tell)
+        self.remove(session, uri)  # another request may have been quicker
+        self._of.setdefault(session, {})[uri] = task
 
     def remove(self, session: str, uri: str) -> None:
-        task = self._of.get(session, {}).pop(uri, None)
+        mine = self._of.get(session, {})
+        task = mine.pop(uri, None)
         if task is not None:
             task.cancel()
+        if not mine:
+            self._of.pop(session, None)
 
     def end(self, session: str) -> None:
         for task in self._of.pop(session, {}).values():
@@ -70,10 +79,10 @@ class Subscriptions:
                     tell((said if alone else renamed(said, agent.slug, "uri")).get("uri", uri))
 
         task = asyncio.create_task(watch(), name="mcp watch")
-        await asyncio.wait({task, agreed}, return_when=asyncio.FIRST_COMPLETED)
-        if not agreed.done():
-            agreed.set_exception(GatewayError("the watch ended before it began"))
         try:
+            await asyncio.wait({task, agreed}, return_when=asyncio.FIRST_COMPLETED)
+            if not agreed.done():
+                agreed.set_exception(GatewayError("the watch ended before it began"))
             agreed.result()
         except BaseException:
             task.cancel()

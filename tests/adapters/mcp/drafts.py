@@ -1,6 +1,7 @@
 """Requests of every kind, well-formed and spoilt: strategies for hypothesis."""
 
 import base64
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -92,8 +93,8 @@ BASES: list[tuple[str, Message]] = [
 NOTIFICATIONS = ("notifications/initialized", "notifications/cancelled", "notifications/progress", "no/such")
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, 0, 5, -1, 1.5, 2**63, 2**70 * 1.0, True, False, "", "x", [], {}, {"a": 1}, [1]]
-)
-TOKENS = st.sampled_from(["t", 7, 0, "", None, 1.5, True, [], {}])
+).map(copy.deepcopy)
+TOKENS = st.sampled_from(["t", 7, 0, "", None, 1.5, True, [], {}]).map(copy.deepcopy)
 Spoil: TypeAlias = Callable[[Any, Draft], None]
 
 
@@ -315,4 +316,5 @@ def drafts(draw: Any, most: int = 3) -> Draft:
         made.meta.update({"progressToken": "t", LOG_KEY: "info"})
     for spoil in draw(st.lists(st.sampled_from(SPOILS), max_size=most)):
         spoil(draw, made)
+        made.body = copy.deepcopy(made.body)
     return made

@@ -175,7 +175,7 @@ class Client:
         assert "method" not in last, stream.messages
         return last
 
-    async def call(self, name: str, _meta: Message | None = None, **arguments: Any) -> Message:
+    async def call(self, name: str, _meta: Message | None = None, /, **arguments: Any) -> Message:
         """The result of a tool; the error, if it is one."""
         said = await self.ask("tools/call", {"name": name, "arguments": arguments}, **(_meta or {}))
         return said.get("result") or said["error"]
@@ -212,19 +212,28 @@ async def face(box: Box, *, fast: bool = True) -> AsyncIterator[Face]:
 
 
 @asynccontextmanager
-async def server(box: Box, name: str, era: str = "modern", page: int = 1000) -> AsyncIterator[World]:
-    """The MCP server that does everything, upstream under this name."""
-    world, stop = World(page=page), asyncio.Event()
+async def running(world: World) -> AsyncIterator[str]:
+    """The MCP server that does everything; its URL."""
+    stop = asyncio.Event()
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(Everything(world).server, ready, stop), name=f"far {name}")
-    url = f"http://127.0.0.1:{await ready}/mcp"
-    await box.add(Upstream(name, "mcp", url, options={"era": era}))
+    task = asyncio.create_task(serve(Everything(world).server, ready, stop), name="far server")
     try:
-        yield world
+        yield f"http://127.0.0.1:{await ready}/mcp"
     finally:
-        await box.remove(name)
         stop.set()
         await task
+
+
+@asynccontextmanager
+async def server(box: Box, name: str, era: str = "modern", page: int = 1000) -> AsyncIterator[World]:
+    """The same, upstream under this name."""
+    world = World(page=page)
+    async with running(world) as url:
+        await box.add(Upstream(name, "mcp", url, options={"era": era}))
+        try:
+            yield world
+        finally:
+            await box.remove(name)
 
 
 @asynccontextmanager
