@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit lint types bench conformance docs lock clean
+.PHONY: help install run test unit lint types bench conformance faults docs lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -41,6 +41,9 @@ bench: install ## calls a second, CPU per call, memory, start-up; writes build/b
 conformance: install ## MCP's own suites, direct and through the gateway; ONLY=words; writes build/conformance.json
 	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"; status=$$?; \
 	test -n "$(ONLY)" || $(BIN)/python -m pytest -m slow tests/e2e/mcp || status=1; exit $$status
+
+faults: install ## the long forms of the tests of what goes wrong
+	@$(BIN)/python -m pytest -m slow tests/adapters tests/gateway
 
 docs: install ## the tables in docs/ that are made from the code
 	@$(BIN)/python docs/make.py

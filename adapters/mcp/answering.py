@@ -8,8 +8,8 @@ import orjson
 from adapters.mcp import translate
 from adapters.mcp.dialogue import HEARTBEAT, Fault, Needs, Raw, Reply
 from adapters.mcp.near import Near
-from adapters.mcp.rpc import INVALID_PARAMS, NOT_FOUND, SERVER_KEY, Message
-from adapters.mcp.server import INFO
+from adapters.mcp.rpc import SERVER_KEY, Message
+from adapters.mcp.server import INFO, of_era
 from adapters.spi import Answer, Ask, Part, Progress, Send
 
 JSON = (b"content-type", b"application/json")
@@ -20,7 +20,6 @@ STREAM = [
 ]
 STATUS = {-32700: 400, -32600: 400, -32602: 400, -32020: 400, -32021: 400, -32022: 400, -32601: 404}
 """HTTP statuses of the modern era, by error code (2026-07-28, Streamable HTTP)."""
-LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 ANSWER_WAIT = 600.0
 STAMP = b',"resultType":"complete","_meta":' + orjson.dumps({SERVER_KEY: INFO}) + b"}"
 
@@ -60,15 +59,13 @@ class HttpPeer:
         self._table = table
         meta = (message.get("params") or {}).get("_meta") or {}
         self._token = meta.get("progressToken")
-        self._level = LEVELS.index(near.level) if near.level in LEVELS else None
         self._streaming = False
         self._step = -1.0
 
     async def progress(self, of: Progress | Part) -> None:
         if isinstance(of, Progress) and of.raw is not None and of.raw_format == translate.LOG_FORMAT:
             said = orjson.loads(of.raw)
-            level = said.get("level")
-            if self._level is not None and level in LEVELS and LEVELS.index(level) >= self._level:
+            if self.near.hears(said.get("level")):
                 await self._notify("notifications/message", said)
             return
         message, total = translate.progress(of)
@@ -144,9 +141,8 @@ class HttpPeer:
         """The response, and the end of the answer."""
         id = orjson.dumps(self._id)
         status = 200
+        reply = of_era(reply, self.near.modern)
         if isinstance(reply, Fault):
-            if self.near.modern and reply.error["code"] == NOT_FOUND:
-                reply = Fault({**reply.error, "code": INVALID_PARAMS})
             body = b'{"jsonrpc":"2.0","id":' + id + b',"error":' + orjson.dumps(reply.error) + b"}"
             status = STATUS.get(reply.error["code"], 200) if self.near.modern else 200
         else:

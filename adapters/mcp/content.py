@@ -187,7 +187,7 @@ def kind(method: Any, params: Any) -> str:
     """Which kind of request it is, in `Call.answers`' words; "" for one that we do not carry."""
     if method == "elicitation/create" and isinstance(params, dict) and params.get("mode") == "url":
         return "visit"
-    return KINDS.get(method, "")
+    return KINDS.get(method, "") if isinstance(method, str) else ""
 
 
 def request(id: str, method: str, params: Message) -> Request:
@@ -217,9 +217,11 @@ def response(kind: str, id: str, answer: Answer) -> Json:
 def input_required(said: Message, name: str) -> Ask:
     """What a server of the modern era needs before it goes on. Raises `Broken`."""
     wanted = said.get("inputRequests")
+    if not isinstance(wanted, dict | None) or (not wanted and said.get("requestState") is None):
+        raise Broken(f"'{name}' wants something, and does not say what")
     asked: list[Request] = []
     kinds: dict[str, str] = {}
-    for id, one in (wanted if isinstance(wanted, dict) else {}).items():
+    for id, one in (wanted or {}).items():
         params = one.get("params") if isinstance(one, dict) else None
         found = kind(one.get("method"), params) if isinstance(params, dict) else ""
         if not found:

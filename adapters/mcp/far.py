@@ -81,7 +81,19 @@ class Far:
             await self._open()
 
     async def _open(self) -> None:
-        await self.link.open()
+        try:
+            await self.link.open()
+            await self._negotiate()
+        except BaseException:
+            await self.link.close()
+            raise
+        self._generation += 1
+        self._ready = True
+        self.link.begin()
+        if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
+            self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
+
+    async def _negotiate(self) -> None:
         try:
             if self._era == "handshake" or not await self._discover():
                 await self._initialize()
@@ -89,11 +101,6 @@ class Far:
             raise ConnectFailed(f"'{self.name}' does not answer the first request", detail=repr(fault)) from fault
         except RpcFault as fault:
             raise Refused(f"'{self.name}' refused the connection: {fault}"[:300], detail=repr(fault.error)) from fault
-        self._generation += 1
-        self._ready = True
-        self.link.begin()
-        if self.modern and any(self._tells(kind) for kind in ("tools", "prompts", "resources")):
-            self._listening = asyncio.create_task(self._listen(), name=f"mcp listen {self.name}")
 
     async def _discover(self) -> bool:
         """Whether the server is of the modern era; all but that, and an outage, says that it is of the other."""
@@ -345,17 +352,6 @@ class Far:
             self._changed()
 
 
-async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message | tuple[Message]]") -> None:
-    """The request's own messages, each in a tuple to tell it from what came beside them; then `ENDED`."""
-    try:
-        async for message in source:
-            await queue.put((message,))
-    except Exception:
-        await queue.put(ENDED)
-        raise
-    await queue.put(ENDED)
-
-
 def _token(message: Message) -> int:
     """Of a notification of progress; -1 where it is none of ours."""
     params = message.get("params")
@@ -366,3 +362,14 @@ def _token(message: Message) -> int:
 def _strays(message: Message, id: int) -> bool:
     """Whether it is the progress of another request."""
     return message.get("method") == "notifications/progress" and _token(message) != id
+
+
+async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Message | tuple[Message]]") -> None:
+    """The request's own messages, each in a tuple to tell it from what came beside them; then `ENDED`."""
+    try:
+        async for message in source:
+            await queue.put((message,))
+    except Exception:
+        await queue.put(ENDED)
+        raise
+    await queue.put(ENDED)

@@ -114,7 +114,7 @@ class HttpLink:
     def _single(self, response: httpx2.Response, body: bytes, id: Any) -> Message:
         """The response in a plain answer. Raises for all that is none."""
         status = response.status_code
-        if status == 404 and self._session:
+        if status == 404 and "mcp-session-id" in response.request.headers:
             raise NotDelivered("the session is gone")
         if status == 200 or (400 <= status < 500 and status not in (401, 403) and body.lstrip()[:1] == b"{"):
             message = parse(body, self._name)

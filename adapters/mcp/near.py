@@ -21,6 +21,7 @@ PATIENCE = 50.0
 LIFE = 86400.0
 """Seconds for which a session may be used."""
 KNOWN = 10_000
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Near:
     session: Session | None = None
     level: str = ""
     """The least level of log lines that it wants; blank: none."""
+
+    def hears(self, level: Any) -> bool:
+        """Whether it wants log lines of this level."""
+        return self.level in LEVELS and level in LEVELS and LEVELS.index(level) >= LEVELS.index(self.level)
 
 
 class Sessions:

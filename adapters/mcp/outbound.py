@@ -12,6 +12,7 @@ from adapters.mcp import Options, content
 from adapters.mcp.far import Far
 from adapters.mcp.http_link import HttpLink, Place
 from adapters.mcp.rpc import (
+    INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     Message,
@@ -100,7 +101,7 @@ class McpOutbound:
             state = call.answer.state
             if "parked" in state:
                 source = self._parking.take(state["parked"])
-                await self._answer(state, call)
+                await self._answer(state, call, source)
                 async with aclosing(self._events(source, call, tool)) as events:
                     async for event in events:
                         yield event
@@ -177,8 +178,15 @@ class McpOutbound:
         if not isinstance(said, dict):
             raise Broken(f"'{self._name}' answered without a result", detail=repr(message)[:200])
         if said.get("resultType") == "input_required":
-            return content.input_required(said, self._name)
+            return self._required(said, call)
         return content.result(said, self._name) if call.method == "tools/call" else content.other(said, call.method)
+
+    def _required(self, said: Message, call: Call) -> Ask:
+        ask = content.input_required(said, self._name)
+        beyond = sorted(set(ask.state["kinds"].values()) - call.answers)
+        if beyond:
+            raise Refused(f"'{self._name}' asks what the caller cannot answer: {', '.join(beyond)}")
+        return ask
 
     async def _asked(self, message: Message, call: Call, source: Source) -> Ask | None:
         """The question in a server's live request; None where it was answered at once."""
@@ -186,6 +194,8 @@ class McpOutbound:
         kind = content.kind(method, params)
         if method == "ping":
             await self._far.link.tell(reply(id, {}))
+        elif not isinstance(params, dict):
+            await self._far.link.tell(refusal(id, INVALID_PARAMS, "parameters are an object"))
         elif not kind:
             await self._far.link.tell(refusal(id, METHOD_NOT_FOUND, f"'{str(method)[:80]}' is not carried"))
         elif kind not in call.answers:
@@ -196,11 +206,16 @@ class McpOutbound:
             return Ask((asked,), state={"parked": self._parking.put(source), "id": id, "kind": kind})
         return None
 
-    async def _answer(self, state: Message, call: Call) -> None:
+    async def _answer(self, state: Message, call: Call, source: Source) -> None:
+        """Tells the far side; cut short, it hangs up."""
         assert call.answer is not None
         given = content.response(state["kind"], "ask", call.answer)
         refused = refusal(state["id"], -1, "the caller declined")
-        await self._far.link.tell(refused if given is None else reply(state["id"], given))
+        try:
+            await self._far.link.tell(refused if given is None else reply(state["id"], given))
+        except BaseException:
+            await source.aclose()
+            raise
 
     # -- trial ----------------------------------------------------------------------------------------------------
 

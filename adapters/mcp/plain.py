@@ -6,8 +6,9 @@ from typing import Any
 
 from mcp.shared.inbound import decode_header_value
 
+from adapters.mcp.near import LEVELS
 from adapters.mcp.proxy import METHODS
-from adapters.mcp.rpc import CAPABILITIES_KEY, CLIENT_KEY, HANDSHAKE, MODERN, VERSION_KEY, Message
+from adapters.mcp.rpc import CAPABILITIES_KEY, CLIENT_KEY, HANDSHAKE, LOG_KEY, MODERN, VERSION_KEY, Message
 
 OWNED = frozenset({"tools/call", "tools/list", *METHODS})
 NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
@@ -19,7 +20,7 @@ BOTH = b"application/json, text/event-stream"
 class Headers:
     """What this protocol reads of a request's headers, found in one pass."""
 
-    version: bytes = b""
+    version: bytes | None = None
     method: bytes = b""
     name: bytes | None = None
     session: bytes = b""
@@ -33,6 +34,7 @@ class Headers:
         seen = 0
         for key, value in raw:
             if key == b"accept":
+                found.odd = found.odd or bool(found.accept)
                 found.accept = value
             elif key == b"mcp-session-id":
                 found.session = value
@@ -54,12 +56,12 @@ class Headers:
     @property
     def modern(self) -> bool:
         """By the header alone, as the SDK decides it."""
-        return bool(self.version) and self.version.decode("latin-1") not in HANDSHAKE
+        return self.version is not None and self.version.decode("latin-1") not in HANDSHAKE
 
 
 def is_plain(message: Any, headers: Headers) -> bool:
     """Whether a request is well-formed in every point that the specification names."""
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0" or message.get("method") not in OWNED:
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0" or not _owned(message.get("method")):
         return False
     id, params = message.get("id"), message.get("params")
     if isinstance(id, bool) or not isinstance(id, str | int) or headers.odd or not _accepts(headers.accept):
@@ -69,6 +71,10 @@ def is_plain(message: Any, headers: Headers) -> bool:
     return (
         isinstance(params, dict) and _meta_plain(params, headers) and _params_plain(message["method"], params, headers)
     )
+
+
+def _owned(method: Any) -> bool:
+    return isinstance(method, str) and method in OWNED
 
 
 def is_watch(message: Message) -> bool:
@@ -84,7 +90,7 @@ def is_watch(message: Message) -> bool:
 
 
 def _accepts(said: bytes) -> bool:
-    return said == BOTH or (b"application/json" in said and b"text/event-stream" in said and b";" not in said)
+    return said == BOTH or {b"application/json", b"text/event-stream"} <= {kind.strip() for kind in said.split(b",")}
 
 
 def _meta_plain(params: Message, headers: Headers) -> bool:
@@ -98,6 +104,8 @@ def _meta_plain(params: Message, headers: Headers) -> bool:
         return False
     if not headers.modern:
         return True
+    if meta.get(LOG_KEY, "debug") not in LEVELS:
+        return False
     client = meta.get(CLIENT_KEY, {"name": "", "version": ""})
     return (
         headers.version == MODERN.encode()
@@ -139,11 +147,20 @@ def _values_plain(method: str, params: Message, modern: bool) -> bool:
     asked = params.keys() & {"inputResponses", "requestState", "task"}
     return not asked or (
         modern
+        and method in NAMED
         and "task" not in asked
         and isinstance(params.get("requestState"), str)
         and isinstance(params.get("inputResponses", {}), dict)
-        and all(isinstance(value, dict) for value in params.get("inputResponses", {}).values())
+        and all(_response_plain(value) for value in params.get("inputResponses", {}).values())
     )
+
+
+def _response_plain(said: Any) -> bool:
+    """Of an elicitation; a sampled message is for the SDK to judge."""
+    if not isinstance(said, dict) or said.get("action") not in ("accept", "decline", "cancel"):
+        return False
+    content = said.get("content", {})
+    return isinstance(content, dict) and all(isinstance(value, str | int | float) for value in content.values())
 
 
 def _completion_plain(params: Message) -> bool:

@@ -19,10 +19,10 @@ from mcp.server.subscriptions import (
 from mcp.shared.exceptions import MCPError
 
 from adapters.errors import GatewayError
-from adapters.mcp import own_tools
+from adapters.mcp import own_tools, translate
 from adapters.mcp.dialogue import Fault, Needs, Raw, Reply
 from adapters.mcp.near import Near
-from adapters.mcp.rpc import Message
+from adapters.mcp.rpc import INVALID_PARAMS, NOT_FOUND, Message
 from adapters.mcp.subscriptions import EACH
 from adapters.spi import Answer, Ask, Part, Progress
 
@@ -47,15 +47,20 @@ class SdkPeer:
     def __init__(self, ctx: Any, near: Near) -> None:
         self.near = near
         self._session = ctx.session
+        self._id = ctx.request_id
         self._step = -1.0
 
     async def progress(self, of: Progress | Part) -> None:
-        from adapters.mcp import translate
-
+        if isinstance(of, Progress) and of.raw is not None and of.raw_format == translate.LOG_FORMAT:
+            said = orjson.loads(of.raw)
+            if self.near.hears(said.get("level")):
+                line = t.LoggingMessageNotification(params=t.LoggingMessageNotificationParams.model_validate(said))
+                await self._session.send_notification(line, related_request_id=self._id)
+            return
         message, total = translate.progress(of)
         done = of.done if isinstance(of, Progress) and of.done is not None else self._step + 1
         self._step = done if done > self._step else self._step + 1e-6
-        await self._session.report_progress(self._step, total, message)
+        await self._session.report_progress(self._step, total, message or None)
 
     async def beat(self) -> None:
         await self.progress(Progress("still working", max(self._step, 0) + 1e-3))
@@ -73,7 +78,7 @@ class SdkServer:
         self._respond = respond
         self._buses: set[InMemorySubscriptionBus] = set()
         self.server: Server[Any] = Server(
-            NAME, version=INFO["version"], title=INFO["title"], description="Agents of many networks, as tools",
+            NAME, version=INFO["version"], title=INFO["title"],
             instructions=INSTRUCTIONS, get_tool_input_schema=None,
             on_list_tools=self._tools, on_call_tool=self._answering("tools/call", t.CallToolResult),
             on_list_prompts=self._answering("prompts/list", t.ListPromptsResult),
@@ -134,7 +139,8 @@ class SdkServer:
                 peer = SdkPeer(ctx, self._near(ctx))
                 said = params.model_dump(mode="json", by_alias=True, exclude_none=True) if params else {}
                 said.pop("_meta", None)
-                return model(await self._respond(method, said, dict(ctx.meta or {}), peer), kind)
+                reply = await self._respond(method, said, dict(ctx.meta or {}), peer)
+                return model(of_era(reply, peer.near.modern), kind)
             except GatewayError as fault:
                 raise MCPError(t.INVALID_PARAMS, fault.public) from fault
 
@@ -150,6 +156,13 @@ def page(near: Near, cursor: str | None) -> Message:
     if near.modern:
         found |= {"ttlMs": TTL, "cacheScope": "private"}
     return found
+
+
+def of_era(reply: Reply, modern: bool) -> Reply:
+    """The error of a resource that is not there has a code of its own in the handshake era only."""
+    if modern and isinstance(reply, Fault) and reply.error["code"] == NOT_FOUND:
+        return Fault({**reply.error, "code": INVALID_PARAMS})
+    return reply
 
 
 def model(reply: Reply, kind: Any) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
@@ -22,6 +23,32 @@ WAITING = 1000
 GRACE = 2.0
 """Seconds for each step of ending a child: its input closed, SIGTERM, SIGKILL."""
 TAIL = 20
+SHORT = 10.0
+"""Seconds; a child that ends sooner was short-lived, and the next one of a row of those waits longer each time."""
+
+
+class _Exits(asyncio.subprocess.SubprocessStreamProtocol):
+    """Says that the child has ended, also while its own children hold its pipes."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=EVENT_LIMIT, loop=asyncio.get_running_loop())
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
+@dataclass(slots=True)
+class _Life:
+    """One child that was started. `over`: nothing more is heard of it."""
+
+    process: asyncio.subprocess.Process
+    transport: asyncio.SubprocessTransport
+    exited: asyncio.Event
+    over: bool = False
+    tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+    began: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +67,9 @@ class StdioLink:
     def __init__(self, child: Child, host: Host) -> None:
         self._child = child
         self._host = host
-        self._process: asyncio.subprocess.Process | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._life: _Life | None = None
+        self._began = -SHORT
+        self._short = 0
         self._open: dict[Any, asyncio.Queue[Message | Exception]] = {}
         self._writing = asyncio.Lock()
         self.version = ""
@@ -54,22 +82,37 @@ class StdioLink:
         """The last lines of its standard error, for the operator."""
 
     async def open(self) -> None:
-        environment = {k: v for k in INHERITED if (v := os.environ.get(k))} | dict(self._child.env)
         self.version = ""
+        await asyncio.sleep(self._pause())
+        self._life = life = await self._start()
+        life.tasks = [
+            asyncio.create_task(self._read(life), name=f"mcp child {self._child.name}"),
+            asyncio.create_task(self._log(life.process), name=f"mcp log {self._child.name}"),
+            asyncio.create_task(_bury(life), name=f"mcp end {self._child.name}"),
+        ]
+
+    def _pause(self) -> float:
+        """Seconds before the next start: none, unless several in a row lived shortly."""
+        now = time.monotonic()
+        self._short = self._short + 1 if now - self._began < SHORT else 0
+        return min(0.1 * 2**self._short, 30) if self._short > 1 else 0
+
+    async def _start(self) -> _Life:
+        environment = {k: v for k in INHERITED if (v := os.environ.get(k))} | dict(self._child.env)
+        loop = asyncio.get_running_loop()
+        pipe = asyncio.subprocess.PIPE
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._child.command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE, env=environment, cwd=self._child.cwd, limit=EVENT_LIMIT,
-                start_new_session=True,
+            transport, exits = await loop.subprocess_exec(
+                _Exits, *self._child.command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment,
+                cwd=self._child.cwd, start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as fault:
             said = getattr(fault, "strerror", None) or str(fault)
-            command = self._child.command[0]
-            raise ConnectFailed(f"'{self._child.name}' cannot be started: {command}: {said}", delivered="no") from fault
-        self._tasks = [
-            asyncio.create_task(self._read(self._process), name=f"mcp child {self._child.name}"),
-            asyncio.create_task(self._log(self._process), name=f"mcp log {self._child.name}"),
-        ]
+            what = getattr(fault, "filename", None) or self._child.command[0]
+            raise ConnectFailed(f"'{self._child.name}' cannot be started: {what}: {said}", delivered="no") from fault
+        finally:
+            self._began = time.monotonic()
+        return _Life(asyncio.subprocess.Process(transport, exits, loop), transport, exits.exited)
 
     def begin(self) -> None: ...
 
@@ -91,9 +134,12 @@ class StdioLink:
             self._open.pop(id, None)
 
     async def _write(self, message: Message) -> None:
-        process = self._process
-        if process is None or process.returncode is not None or process.stdin is None or process.stdin.is_closing():
+        life = self._life
+        if life is None or life.over or life.process.returncode is not None:
             raise NotDelivered("the child has ended")
+        process = life.process
+        if process.stdin is None or process.stdin.is_closing():
+            raise NotDelivered("the child's input is closed")
         async with self._writing:
             try:
                 process.stdin.write(orjson.dumps(message) + b"\n")
@@ -107,7 +153,8 @@ class StdioLink:
 
     # -- the child's words ----------------------------------------------------------------------------------------
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, life: _Life) -> None:
+        process = life.process
         fault: Exception = ConnectFailed(f"'{self._child.name}' ended in the middle of the call")
         try:
             assert process.stdout is not None
@@ -118,9 +165,11 @@ class StdioLink:
             fault = Broken(f"'{self._child.name}' sent a line of more than {EVENT_LIMIT >> 20} MB")
             _signal(process, signal.SIGKILL)
         finally:
+            life.over = True
             for queue in list(self._open.values()):
                 queue.put_nowait(fault)
-        self.ended()
+        if self._life is life:
+            self.ended()
 
     def _heard(self, line: bytes) -> None:
         try:
@@ -136,38 +185,61 @@ class StdioLink:
 
     def _of(self, message: Message) -> "asyncio.Queue[Message | Exception] | None":
         """The request to which a message says that it belongs."""
-        if is_response(message):
-            return self._open.get(message.get("id"))
+        id: Any = None
         params = message.get("params")
-        if message.get("method") == "notifications/progress" and isinstance(params, dict):
-            return self._open.get(params.get("progressToken"))
-        return None
+        if is_response(message):
+            id = message.get("id")
+        elif message.get("method") == "notifications/progress" and isinstance(params, dict):
+            id = params.get("progressToken")
+        return self._open.get(id) if type(id) is int else None
 
     async def _log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
-        with suppress(ValueError):
-            async for line in process.stderr:
-                self.tail.append(_shown(line))
-                self._host.log.info("child", upstream=self._child.name, said=self.tail[-1])
+        while not process.stderr.at_eof():
+            with suppress(ValueError):  # a line that is too long is left out
+                line = await process.stderr.readline()
+                if line:
+                    self.tail.append(_shown(line))
+                    self._host.log.info("child", upstream=self._child.name, said=self.tail[-1])
 
     async def close(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
+        """To the end, also where who closes is cancelled: then at once."""
+        life, self._life = self._life, None
+        if life is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                _signal(process, number)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), GRACE)
-                break
-        _signal(process, signal.SIGKILL)  # what it has started itself
-        tasks = list(self._tasks)
-        for task in tasks:
+        ending = asyncio.create_task(_end(life), name=f"mcp close {self._child.name}")
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            _signal(life.process, signal.SIGKILL)
+            await ending
+            raise
+
+
+async def _bury(life: _Life) -> None:
+    """Ends what the child has started itself, which might hold its pipes for ever."""
+    await life.exited.wait()
+    _signal(life.process, signal.SIGKILL)
+
+
+async def _end(life: _Life) -> None:
+    if life.process.stdin is not None:
+        life.process.stdin.close()
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        if number is not None:
+            _signal(life.process, number)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(life.exited.wait(), GRACE)
+            break
+    _signal(life.process, signal.SIGKILL)
+    if life.tasks:
+        await asyncio.wait(life.tasks, timeout=0.5)  # its last words
+        for task in life.tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks = []
+        await asyncio.gather(*life.tasks, return_exceptions=True)
+    life.transport.close()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(life.process.wait(), GRACE)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

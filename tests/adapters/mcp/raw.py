@@ -92,7 +92,7 @@ class Raw:
         self.modern = False
         self.version = "2025-11-25"
         self.capabilities: dict[str, Any] = {"tools": {}}
-        self.tools: list[dict[str, Any]] = [TOOL]
+        self.tools: list[Any] = [TOOL]
         self.count: Counter[str] = Counter()
         """Requests by method, or verb."""
         self.said: list[dict[str, Any]] = []

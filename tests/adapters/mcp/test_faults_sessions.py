@@ -323,12 +323,15 @@ async def test_discover_refused_for_its_version(house: House, raw: Raw, supporte
 
 
 async def test_the_era_may_change_at_a_restart(house: House, raw: Raw) -> None:
+    async def gone(x: Exchange) -> None:
+        await x.send(b"", 405)
+
     raw.session = "s1"
     await house.add(raw.url)
     assert await house.text() == "ok"
     await raw.close()
     assert not await house.box.refresh("far")
-    raw.modern, raw.on["initialize"] = True, lambda x: x.send(b"", 405)
+    raw.modern, raw.on["initialize"] = True, gone
     await raw.open()
     assert await house.box.refresh("far")
     assert await house.text() == "ok"
