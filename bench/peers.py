@@ -12,7 +12,8 @@ from pathlib import Path
 from bench.load import NEW, OLD, Face
 from bench.process import ROOT, Server, free_port, run
 
-WANTED = ("fastmcp==4.1.2", "mcp-proxy==0.12.0")
+WANTED = ("fastmcp==4.1.2", "mcp-proxy==0.12.0 mcp==1.26.0")
+"""The newest `mcp` breaks the other's import, so that one is named too."""
 FEW = 60
 """Calls in a round: the first peer takes some tenths of a second for each."""
 FASTMCP = (
@@ -31,12 +32,12 @@ STDIO = (
 
 def python(folder: Path, wanted: str) -> str:
     """The interpreter of an environment with `wanted`. Raises `CalledProcessError` or `TimeoutExpired`."""
-    home = folder / wanted.partition("==")[0]
+    home = folder / "-".join(wanted.split())
     found = str(home / "bin" / "python")
     if not (home / "installed").exists():
         print(f"installing {wanted} …", flush=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, timeout=120, capture_output=True)
-        words = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", wanted]
+        words = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted.split()]
         subprocess.run(words, check=True, timeout=300, capture_output=True)
         (home / "installed").touch()
     return found

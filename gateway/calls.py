@@ -136,6 +136,7 @@ class CallTable:
         if running.ended is None:
             running.add(_never_began())
         self._bytes += running.size
+        running.task = None  # a kept call is kept without what ran it
 
     async def subscribe(self, running: Running) -> AsyncGenerator[Event, None]:
         """The events; hanging up cancels the call unless it was detached or somebody else still listens."""
