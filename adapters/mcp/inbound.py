@@ -18,13 +18,11 @@ from adapters.mcp.near import LEVELS, Near, Nears, Session, Sessions
 from adapters.mcp.plain import Headers, is_plain, is_watch
 from adapters.mcp.proxy import Proxy
 from adapters.mcp.rpc import INTERNAL, INVALID_PARAMS, INVALID_REQUEST, Message
-from adapters.mcp.streams import Streams, disconnected, read, respond
+from adapters.mcp.streams import Leaving, Streams, read, respond
 from adapters.mcp.subscriptions import Subscriptions
 from adapters.spi import Catalog, Host, Invoke, Receive, Route, Scope, Send
 
 PATHS = ("/mcp", "/mcp/all", "/mcp/agents/{agent}", "/mcp/views/{view}")
-SOON = 0.02
-"""Seconds in which most calls end: only then is it watched whether the client is still there."""
 NEAR: ContextVar[Near] = ContextVar("near")
 """The other end of the request that the SDK works at."""
 
@@ -149,34 +147,26 @@ class McpInbound:
         self._streams.tell({"jsonrpc": "2.0", "method": method, "params": {"uri": uri}}, session)
 
     async def _answer(self, message: Message, near: Near, receive: Receive, send: Send) -> None:
-        """A plain request, in a task that ends when the client goes away or cancels."""
+        """A plain request; cut short when the client goes away or cancels."""
         peer = HttpPeer(near, message, send, self._table)
         params = message.get("params") or {}
-        task = asyncio.ensure_future(self._finish(message["method"], params, peer))
         key = (near.session.id, message["id"]) if near.session else None
+        leaving = Leaving(receive)
         if key:
-            self._table.running[key] = task
-        gone: asyncio.Future[None] | None = None
+            self._table.running[key] = leaving.task
         try:
-            await asyncio.wait({task}, timeout=SOON)
-            if not task.done():
-                gone = asyncio.ensure_future(disconnected(receive))
-                await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if key and self._table.running.get(key) is task:
-                del self._table.running[key]
-            if gone is not None:
-                gone.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-        if task in self._table.cancelled:
-            self._table.cancelled.discard(task)
-            if task.cancelled():
-                await peer.hang_up()
+            await self._finish(message["method"], params, peer)
+        except asyncio.CancelledError:
+            if leaving.taken_back():
                 return
-        if not task.cancelled():
-            task.result()
+            if leaving.task not in self._table.cancelled or leaving.task.uncancel() > 0:
+                raise
+            await peer.hang_up()
+        finally:
+            leaving.stop()
+            self._table.cancelled.discard(leaving.task)
+            if key and self._table.running.get(key) is leaving.task:
+                del self._table.running[key]
 
     async def _finish(self, method: str, params: Message, peer: HttpPeer) -> None:
         with suppress(OSError):
