@@ -294,7 +294,7 @@ def _insert(connection: Connection, upstream: Upstream, seal: Seal) -> None:
             url=upstream.url,
             secret=secret,
             trusted=upstream.trusted,
-            options=json.dumps(dict(upstream.options)),
+            options=seal.seal(json.dumps(dict(upstream.options)).encode(), _purpose(upstream.name)).hex(),
             created=time.time(),
         )  # fmt: skip
     )
@@ -302,7 +302,9 @@ def _insert(connection: Connection, upstream: Upstream, seal: Seal) -> None:
 
 def _from_row(row: dict[str, Any], seal: Seal) -> Upstream:
     secret = seal.open(row["secret"], _purpose(row["name"])).decode() if row["secret"] else ""
-    options = cast("dict[str, Any]", json.loads(row["options"]))
+    kept: str = row["options"]  # sealed whole, for headers may carry keys; rows of before are plain
+    plain = kept.encode() if kept.startswith("{") else seal.open(bytes.fromhex(kept), _purpose(row["name"]))
+    options = cast("dict[str, Any]", json.loads(plain))
     return Upstream(
         row["name"], row["network"], row["url"], secret, options=options, origin="api", trusted=bool(row["trusted"])
     )

@@ -167,6 +167,8 @@ class HttpLink:
         response = await self._client.send(request, stream=True)
         if response.status_code != 200 or not response.headers.get("content-type", "").startswith(STREAM):
             await response.aclose()
+            if response.status_code >= 500:  # it may come back
+                raise httpx2.RemoteProtocolError(f"no stream ({response.status_code})", request=request)
             raise ConnectFailed(f"'{self._name}' gives no stream ({response.status_code})")
         return response
 

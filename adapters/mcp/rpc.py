@@ -138,29 +138,46 @@ class ServerSent:
 
 async def server_sent(chunks: AsyncIterator[bytes], name: str) -> AsyncGenerator[ServerSent, None]:
     """The events of a stream of bytes (WHATWG HTML, 9.2.6). Raises `Broken` for one that is too large."""
-    buffer, data, size = b"", list[bytes](), 0
+    data, size = list[bytes](), 0
     id: str | None = None
     retry: float | None = None
+    async for line in _lines(chunks, name):
+        if not line:
+            if data or id is not None or retry is not None:
+                yield ServerSent(b"\n".join(data), id, retry)
+            data, size, id, retry = [], 0, None, None
+            continue
+        key, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if key == b"data":
+            data.append(value)
+            size += len(value)
+            _require_small(size, name)
+        elif key == b"id":
+            id = value.decode("utf-8", "replace")
+        elif key == b"retry" and value.isdigit():
+            retry = int(value) / 1000
+
+
+async def _lines(chunks: AsyncIterator[bytes], name: str) -> AsyncGenerator[bytes, None]:
+    """Lines that end with any of CR LF, LF, CR; each byte is looked at a few times, however long a line is."""
+    pieces, held = list[bytes](), 0
     async for chunk in chunks:
-        buffer += chunk
+        pieces.append(chunk)
+        held += len(chunk)
+        _require_small(held, name)
+        if b"\n" not in chunk and b"\r" not in chunk and not pieces[0].endswith(b"\r"):
+            continue
+        buffer = b"".join(pieces)
         if b"\r" in buffer:
-            held = b"\r" if buffer.endswith(b"\r") else b""
-            buffer = buffer[: len(buffer) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
-        *lines, buffer = buffer.split(b"\n")
-        if len(buffer) + size > EVENT_LIMIT:
-            raise Broken(f"'{name}' sent an event of more than {EVENT_LIMIT >> 20} MB")
+            last = b"\r" if buffer.endswith(b"\r") else b""  # of CR LF, maybe
+            buffer = buffer[: len(buffer) - len(last)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + last
+        *lines, rest = buffer.split(b"\n")
+        pieces, held = [rest], len(rest)
         for line in lines:
-            if not line:
-                if data or id is not None or retry is not None:
-                    yield ServerSent(b"\n".join(data), id, retry)
-                data, size, id, retry = [], 0, None, None
-                continue
-            key, _, value = line.partition(b":")
-            value = value.removeprefix(b" ")
-            if key == b"data":
-                data.append(value)
-                size += len(value)
-            elif key == b"id":
-                id = value.decode("utf-8", "replace")
-            elif key == b"retry" and value.isdigit():
-                retry = int(value) / 1000
+            yield line
+
+
+def _require_small(size: int, name: str) -> None:
+    if size > EVENT_LIMIT:
+        raise Broken(f"'{name}' sent an event of more than {EVENT_LIMIT >> 20} MB")
