@@ -102,16 +102,18 @@ class Far:
         except RpcFault as fault:
             raise Refused(f"'{self.name}' refused the connection: {fault}"[:300], detail=repr(fault.error)) from fault
 
-    async def _discover(self) -> bool:
+    async def _discover(self, *, again: bool = True) -> bool:
         """Whether the server is of the modern era; all but that, and an outage, says that it is of the other."""
         try:
             found = await self._ask("server/discover", self._modern_params({}, {}), PROBE)
         except (RpcFault, TimeoutError, NotDelivered, Broken) as fault:
-            if self._era == "modern":
+            if self._era == "modern" and not (again and isinstance(fault, RpcFault)):
                 raise
             supported = fault.error.get("data", {}) if isinstance(fault, RpcFault) else {}
             if isinstance(fault, RpcFault) and fault.code == UNSUPPORTED_VERSION and isinstance(supported, dict):
                 versions = supported.get("supported")
+                if again and isinstance(versions, list) and MODERN in versions:
+                    return await self._discover(again=False)  # as the specification asks, at a version in common
                 if not isinstance(versions, list) or not any(v in HANDSHAKE for v in versions):
                     raise Refused(f"'{self.name}' speaks {str(versions)[:80]}, and we do not") from fault
             return False
