@@ -107,15 +107,13 @@ class Far:
         try:
             found = await self._ask("server/discover", self._modern_params({}, {}), PROBE)
         except (RpcFault, TimeoutError, NotDelivered, Broken) as fault:
-            if self._era == "modern" and not (again and isinstance(fault, RpcFault)):
+            versions = _supported(fault)
+            if again and versions is not None and MODERN in versions:
+                return await self._discover(again=False)  # as the specification asks, at a version in common
+            if self._era == "modern":
                 raise
-            supported = fault.error.get("data", {}) if isinstance(fault, RpcFault) else {}
-            if isinstance(fault, RpcFault) and fault.code == UNSUPPORTED_VERSION and isinstance(supported, dict):
-                versions = supported.get("supported")
-                if again and isinstance(versions, list) and MODERN in versions:
-                    return await self._discover(again=False)  # as the specification asks, at a version in common
-                if not isinstance(versions, list) or not any(v in HANDSHAKE for v in versions):
-                    raise Refused(f"'{self.name}' speaks {str(versions)[:80]}, and we do not") from fault
+            if versions is not None and not any(version in HANDSHAKE for version in versions):
+                raise Refused(f"'{self.name}' speaks {str(versions)[:80]}, and we do not") from fault
             return False
         offered, meta = found.get("supportedVersions"), found.get("_meta")
         if not isinstance(offered, list) or MODERN not in offered:
@@ -375,3 +373,12 @@ async def _pump(source: AsyncGenerator[Message, None], queue: "asyncio.Queue[Mes
         await queue.put(ENDED)
         raise
     await queue.put(ENDED)
+
+
+def _supported(fault: Exception) -> list[Any] | None:
+    """The versions that a server names when it refuses ours; None where that is not what it says."""
+    if not isinstance(fault, RpcFault) or fault.code != UNSUPPORTED_VERSION:
+        return None
+    data = fault.error.get("data")
+    versions = data.get("supported") if isinstance(data, dict) else None
+    return versions if isinstance(versions, list) else []
