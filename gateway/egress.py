@@ -211,7 +211,7 @@ class _Client(httpx2.AsyncClient):
     """httpx2's client, that goes straight to its transport for what is sent as adapters send: no login, no redirect."""
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **more: Any) -> httpx2.Response:
-        if not stream or more or "timeout" not in request.extensions:
+        if not stream or more or any(self._event_hooks.values()) or "timeout" not in request.extensions:
             return await super().send(request, stream=stream, **more)
         response = await self._transport.handle_async_request(request)
         response.request = request
