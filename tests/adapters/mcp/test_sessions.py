@@ -261,7 +261,7 @@ async def churned(face: Face, far: World, times: int, monkeypatch: pytest.Monkey
 
 
 async def test_nothing_stays_of_sessions(face: Face, far: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    await churned(face, far, 2000, monkeypatch)
+    await churned(face, far, 500, monkeypatch)
 
 
 @pytest.mark.slow
