@@ -13,7 +13,7 @@ const LONGEST = 20_000;
 export async function callAgent(connection: Connection, turn: Turn): Promise<Said> {
   return guarded('the other agent', async () => {
     const choice = await choose(connection, turn);
-    return guarded(choice.tool.name, () => called(connection, turn, choice), about(connection, choice.tool));
+    return guarded(choice.tool.name, () => called(connection, turn, choice), await about(connection, choice.tool));
   });
 }
 
@@ -46,14 +46,15 @@ async function called(connection: Connection, turn: Turn, choice: Choice): Promi
 /** One call to its end, its steps shown as they come. */
 export async function followed(connection: Connection, turn: Turn, tool: Tool, args: Arguments): Promise<Said> {
   let callId = '';
+  const known = await about(connection, tool);
   const more = { conversation: turn.conversation, hops: turn.hops };
   for await (const event of connection.gateway.call(tool.name, args, more)) {
     callId = event.call;
-    if (event.kind === 'result') return answered(connection, tool, callId, event.result);
+    if (event.kind === 'result') return answered({ ...known, callId }, event.result);
     if (event.kind === 'ask') {
       const asked = event.requests.map((request) => request.message ?? '').filter(Boolean);
       const text = `${tool.name} asks back, and I cannot answer that from here: ${asked.join(' ') || 'it needs more'}`;
-      return { success: false, text, values: {}, data: { ...about(connection, tool), callId } };
+      return { success: false, text, values: {}, data: { ...known, callId } };
     }
     const piece = step(event);
     if (piece) await turn.show(piece);
@@ -67,13 +68,12 @@ function step(event: CallEvent): string {
   return event.kind === 'part' && event.content.type === 'text' ? (event.content.text ?? '') : '';
 }
 
-function answered(connection: Connection, tool: Tool, callId: string, result: Outcome): Said {
+function answered(known: Known, result: Outcome): Said {
   const text = shortened(plain(result));
   const structured = isObject(result.structured) ? result.structured : {};
-  const toolsUsed = Array.isArray(structured.toolsUsed) ? structured.toolsUsed : [tool.name];
-  const cost = result.cost ?? null;
-  const data = { ...about(connection, tool), callId, cost, toolsUsed, structured: result.structured };
-  return { success: true, text, values: { lastAnswer: text, lastAgent: tool.agent }, data };
+  const toolsUsed = Array.isArray(structured.toolsUsed) ? structured.toolsUsed : [known.tool];
+  const data = { ...known, cost: result.cost ?? null, toolsUsed, structured: result.structured };
+  return { success: true, text, values: { lastAnswer: text, lastAgent: known.agent }, data };
 }
 
 function plain(result: Outcome): string {
@@ -93,18 +93,25 @@ function shortened(text: string): string {
 
 const firstLine = (text: string): string => (text.split('\n')[0] ?? '').slice(0, 200);
 
-function about(connection: Connection, tool: Tool): Record<string, unknown> {
-  return { tool: tool.name, agent: tool.agent, network: connection.network(tool.agent), toolsUsed: [] };
+interface Known {
+  tool: string;
+  agent: string;
+  network: string;
+  callId?: string;
+}
+
+async function about(connection: Connection, { name, agent }: Tool): Promise<Known> {
+  return { tool: name, agent, network: await connection.network(agent) };
 }
 
 /** What `work` gives; a fault of any kind becomes a plain sentence. */
-async function guarded(target: string, work: () => Promise<Said>, known: Record<string, unknown> = {}): Promise<Said> {
+async function guarded(target: string, work: () => Promise<Said>, known: Known | null = null): Promise<Said> {
   try {
     return await work();
   } catch (fault) {
     const text = fault instanceof Unclear ? fault.message : sentence(fault, target);
     const problem = fault instanceof Refusal ? fault.problem : null;
-    const data = { ...known, callId: problem?.call ?? '', code: problem?.code ?? (fault as Error).name };
+    const data = { ...known, toolsUsed: [], callId: problem?.call ?? '', code: problem?.code ?? (fault as Error).name };
     return { success: false, text, values: {}, data };
   }
 }

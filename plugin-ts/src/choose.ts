@@ -71,7 +71,7 @@ export async function resolved(connection: Connection, turn: Turn, target: strin
     if (tool) return tool;
   }
   const low = target.toLowerCase();
-  const agents = await gateway.agents();
+  const agents = await connection.listed();
   const agent = agents.find((a) => a.slug === low) ?? agents.find((a) => a.name.toLowerCase() === low);
   if (agent) {
     const only = agent.tools.find((name) => name.endsWith('__ask')) ?? (agent.tools.length === 1 ? agent.tools[0] : '');

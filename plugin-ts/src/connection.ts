@@ -48,9 +48,20 @@ export class Connection {
     this.gateway.stop();
   }
 
-  /** The network that an agent lives on; "" where it is not known. */
-  network(slug: string): string {
-    return this.agents.find((agent) => agent.slug === slug)?.network ?? '';
+  /** The network that an agent lives on; the gateway is asked of one that is new. "" where it is not known. */
+  async network(slug: string): Promise<string> {
+    const of = (agents: Agent[]) => agents.find((agent) => agent.slug === slug)?.network;
+    try {
+      return of(this.agents) ?? of(await this.listed()) ?? '';
+    } catch {
+      return '';
+    }
+  }
+
+  /** The agents, as they are now. */
+  async listed(): Promise<Agent[]> {
+    this.agents = await this.gateway.agents();
+    return this.agents;
   }
 
   /** The tools that fit a message, from what is known now; asks the gateway in the background, for the next time. */
