@@ -66,13 +66,14 @@ export class Connection {
 
   /** The tools that fit a message, from what is known now; asks the gateway in the background, for the next time. */
   relevant(text: string, count: number): Brief[] {
+    if (this.state !== 'there') return [];
     const known = this.found.get(text);
     if (!known) void this.remember(text);
     return (known?.length ? known : ranked(this.tools, text)).slice(0, count);
   }
 
   private async remember(text: string): Promise<void> {
-    if (this.state !== 'there' || !text.trim()) return;
+    if (!text.trim()) return;
     this.found.set(text, []);
     if (this.found.size > SEARCHES) this.found.delete(this.found.keys().next().value ?? '');
     try {

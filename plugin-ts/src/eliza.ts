@@ -8,6 +8,7 @@ import type {
   IAgentRuntime,
   Memory,
   Plugin,
+  Provider,
   Service,
   State,
 } from '@elizaos/core';
@@ -18,6 +19,8 @@ import type { Said, Turn } from './turn.ts';
 
 const SERVICE = 'doolittle';
 const PATIENCE = 120;
+/** Tools that the model reads of with each message. */
+const SHOWN = 5;
 
 /** Holds the connection to the gateway, for one agent. */
 export class DoolittleService {
@@ -144,11 +147,26 @@ const example = (asked: string, answer: string, name: string) => [
   { name: '{{agent}}', content: { text: answer, actions: [name] } },
 ];
 
+/** The few tools that fit the present message, from what is known: it never waits for the gateway. */
+export const tools: Provider = {
+  name: 'DOOLITTLE_TOOLS',
+  description: 'Agents and tools of other networks that fit the message',
+  position: 50,
+  get: (runtime, message) => {
+    const fitting = connected(runtime)?.relevant(message.content.text ?? '', SHOWN) ?? [];
+    const lines = fitting.map((tool) => `- ${tool.name}: ${tool.description.split('\n')[0] ?? ''}`);
+    const text = lines.length ? `# Agents and tools of other networks, for the action CALL_AGENT\n${lines.join('\n')}` : '';
+    const names = fitting.map((tool) => tool.name);
+    return Promise.resolve({ text, values: { doolittleTools: names.join(', ') }, data: { tools: fitting } });
+  },
+};
+
 export const plugin: Plugin = {
   name: SERVICE,
   description: 'Agents and tools of every network that the Doolittle gateway reaches',
   config: { DOOLITTLE_URL: null, DOOLITTLE_KEY: null, DOOLITTLE_TIMEOUT: null },
   services: [DoolittleService as unknown as typeof Service],
+  providers: [tools],
   actions: [
     action('CALL_AGENT', callAgent, {
       description: 'Calls another agent, or a tool, on any network that the gateway reaches, and answers with its result.',

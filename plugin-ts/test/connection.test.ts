@@ -1,6 +1,7 @@
+import type { Memory } from '@elizaos/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Connection, ranked } from '../src/connection.ts';
-import { DoolittleService } from '../src/eliza.ts';
+import { DoolittleService, tools } from '../src/eliza.ts';
 import { Away, Refusal, sentence } from '../src/faults.ts';
 import { Gateway, type CallEvent } from '../src/gateway.ts';
 import { json, runtime, stand, type Stand } from './stand.ts';
@@ -129,6 +130,34 @@ describe('the connection', () => {
     const service = await DoolittleService.start(agent);
     expect(performance.now() - began).toBeLessThan(50);
     await service.stop();
+  });
+
+  it('the provider answers at once, first from the catalogue, then as the gateway searched', async () => {
+    const tool = (name: string, description: string) => ({ name, agent: 'a', description });
+    const far = await standing((request, response) => {
+      const query = new URL(request.url ?? '', 'http://x').searchParams.get('q');
+      if (request.url === '/v1/agents') json(response, []);
+      else if (query === null) json(response, [tool('a__count', 'Counts words.'), tool('a__sing', 'Sings.')]);
+      else setTimeout(() => { json(response, [tool('a__sing', 'Sings.')]); }, 1_500);
+    });
+    const agent = runtime([], { DOOLITTLE_URL: far.url });
+    const service = await DoolittleService.start(agent);
+    open.push({ close: () => service.stop() });
+    vi.spyOn(agent, 'getService').mockReturnValue(service as never);
+    await vi.waitFor(() => {
+      expect(service.connection?.tools).toHaveLength(2);
+    });
+    const get = async () => {
+      const began = performance.now();
+      const given = await tools.get(agent, { content: { text: 'how many words?' } } as Memory, { values: {}, data: {}, text: '' });
+      expect(performance.now() - began).toBeLessThan(50);
+      return given.values?.doolittleTools;
+    };
+    expect(await get()).toBe('a__count');
+    await vi.waitFor(async () => {
+      expect(await get()).toBe('a__sing');
+    }, 5_000);
+    expect(far.seen.filter((request) => request.url?.includes('q='))).toHaveLength(1);
   });
 
   it.each(['', 'not an address'])('without an address (%j) there is no connection, and no fault', async (url) => {

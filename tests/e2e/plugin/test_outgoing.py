@@ -76,6 +76,18 @@ async def test_tools_are_found_by_words(user: User) -> None:
     assert result["data"]["tools"][0]["name"] == "words__count"
 
 
+async def test_the_model_reads_of_the_tools_that_fit_the_message(place: Place, user: User) -> None:
+    asked: list[str] = []
+    for _ in range(100):  # the catalogue is refreshed in the background, a minute after the agent's start
+        await user.say("how many words has Pygmalion")
+        asked = [prompt for prompt in prompts(place, "how many words has Pygmalion") if "<providers>" in prompt]
+        if "- words__count: Counts the words" in asked[-1]:
+            break
+        await asyncio.sleep(1)
+    assert "- words__count: Counts the words" in asked[-1]
+    assert asked[-1].count("\n- all__") < 5
+
+
 async def test_arguments_that_do_not_fit_are_repaired_once(place: Place, user: User) -> None:
     assert "7" in (await user.say('!call all__add {"a":"3","b":4}'))["text"]
     (asked,) = prompts(place, "# What was wrong")
