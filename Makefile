@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit lint types bench conformance faults docs lock clean
+.PHONY: help install run test unit lint types bench conformance faults docs wire lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -48,11 +48,14 @@ faults: install ## the long forms of the tests of what goes wrong
 docs: install ## the tables in docs/ that are made from the code
 	@$(BIN)/python docs/make.py
 
+wire: install ## what the ElizaOS plugin speaks, from the gateway's OpenAPI document
+	@$(BIN)/python -m tests.e2e.plugin.wire
+
 lock: ## requirements.lock anew, from pyproject.toml
 	@$(PYTHON) -m pip --version >/dev/null && uvx --version >/dev/null && \
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra all --group dev pyproject.toml -o requirements.lock
 
 clean: ## all that was installed or made
-	rm -rf .venv .doolittle build examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules \
+	rm -rf .venv .doolittle build plugin-ts/node_modules plugin-ts/dist examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules \
 	  tests/e2e/mcp/node_modules tests/e2e/mcp/conformance/node_modules

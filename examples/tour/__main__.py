@@ -19,7 +19,7 @@ import httpx2
 import orjson
 
 from examples.tour import calls
-from examples.tour.eliza import ElizaServer, install
+from examples.tour.eliza import PLUGIN, ElizaServer, install
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOME = ROOT / ".doolittle" / "tour"
@@ -86,11 +86,11 @@ class Gateway:
             await self._process.wait()
 
 
-async def tour(url: str, config: Path) -> list[dict[str, Any]]:
+async def tour(url: str, config: Path, eliza: ElizaServer) -> list[dict[str, Any]]:
     """Every call, printed as it ends; the rows for `build/tour.json`."""
     rows: list[dict[str, Any]] = []
     say("")
-    for name, note, call in calls.every(url, config):
+    for name, note, call in calls.every(url, config, eliza):
         rows.append(await _one(name, note, call))
     good = sum(row["ok"] for row in rows)
     say(f"\n{good} of {len(rows)} calls as they should be.")
@@ -125,7 +125,10 @@ async def main() -> int:
     install(say, model)
     HOME.mkdir(parents=True, exist_ok=True)
     say(f"starting ElizaOS 1.7.2 ({model} model) …")
-    eliza = ElizaServer(HOME / "elizaos", key=KEY, agents="eliza,higgins", env={"TEST_ACTIONS": "1", "MODEL": model})
+    port = free_port(8700)
+    known = {"PLUGINS": str(PLUGIN), "DOOLITTLE_URL": f"http://127.0.0.1:{port}"}
+    env = {"TEST_ACTIONS": "1", "MODEL": model, **known}
+    eliza = ElizaServer(HOME / "elizaos", key=KEY, agents="eliza,higgins", env=env)
     gateway = Gateway(HOME / "doolittle.toml")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -135,10 +138,10 @@ async def main() -> int:
         names = ", ".join(agent["name"] for agent in eliza.facts["agents"])
         say(f"ElizaOS answers at {eliza.url} with {names} ({time.monotonic() - began:.0f} s so far)")
         config = HOME / "doolittle.toml"
-        config.write_text(CONFIG.format(port=free_port(8700), url=eliza.url, python=sys.executable, server=SERVER))
+        config.write_text(CONFIG.format(port=port, url=eliza.url, python=sys.executable, server=SERVER))
         url = await gateway.start()
         say(f"Doolittle answers at {url} ({time.monotonic() - began:.0f} s so far)")
-        rows = await tour(url, config)
+        rows = await tour(url, config, eliza)
         (ROOT / "build").mkdir(exist_ok=True)
         (ROOT / "build" / "tour.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         if os.environ.get("TOUR") != "exit":

@@ -1,17 +1,22 @@
 """The calls of the tour: each a caller's own client, a callee, and what must come back."""
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import ElicitResult
 
+from examples.tour.eliza import ElizaServer
+
 FAKE = "the fake network lives inside the gateway"
 WORDS = "examples/mcp_server over stdio, MCP 2025-11-25"
+PLUGIN = "a user's message makes the agent call on, by elizaos-plugin-doolittle"
 Row = tuple[str, str, Callable[[], Awaitable[str]]]
 
 
@@ -20,7 +25,7 @@ def require(holds: bool, said: Any) -> None:
         raise AssertionError(f"unexpected: {said}")
 
 
-def every(url: str, config: Path) -> Iterator[Row]:
+def every(url: str, config: Path, eliza: ElizaServer) -> Iterator[Row]:
     """Name, note and call of each row."""
     http = Http(url)
     yield "http>elizaos/ask", "", http.ask
@@ -48,6 +53,12 @@ def every(url: str, config: Path) -> Iterator[Row]:
         yield f"mcp>mcp/spell-{name}", WORDS, words.spell
         yield f"mcp>mcp/question-{name}", "the server asks back, in the words of 2025-11-25", words.greet
     yield "mcp>mcp/resource", WORDS, Mcp(url + "/mcp/agents/words", "auto").resource
+    user = User(eliza)
+    yield "elizaos>fake/echo", f"{PLUGIN}; {FAKE}", user.echo
+    yield "elizaos>mcp/count", f"{PLUGIN}; {WORDS}", user.count
+    yield "elizaos>mcp/found", f"{PLUGIN}; {WORDS}", user.found
+    yield "elizaos>elizaos/ask", PLUGIN, user.ask
+    yield "elizaos>fake/fails", f"{PLUGIN}; the right outcome is a plain sentence", user.failing
 
 
 class Http:
@@ -168,6 +179,40 @@ class Mcp:
             result = await client.call_tool("all__count", {"n": 3}, progress_callback=on_progress)
             require(len(seen) >= 3 and not result.is_error, seen)
             return f"{len(seen)} steps, then: {_text(result)}"
+
+
+class User:
+    """Somebody who talks with Eliza on her own server. A model that thinks may answer as it likes."""
+
+    def __init__(self, eliza: ElizaServer) -> None:
+        self._eliza = eliza
+
+    async def _say(self, message: str, wanted: str) -> str:
+        headers = {"x-api-key": self._eliza.key}
+        async with httpx2.AsyncClient(base_url=self._eliza.url, headers=headers, timeout=120) as client:
+            who = {"agentId": self._eliza.facts["agents"][0]["id"], "userId": str(uuid4())}
+            session = (await client.post("/api/messaging/sessions", json=who)).json()["sessionId"]
+            said = {"content": message, "transport": "http"}
+            response = await client.post(f"/api/messaging/sessions/{session}/messages", json=said)
+        answer = response.json().get("agentResponse") or {}
+        text = str((answer.get("actionCallbacks") or answer).get("text"))
+        require(wanted in text or os.environ.get("MODEL") == "smollm2", response.text)
+        return text
+
+    async def echo(self) -> str:
+        return await self._say('!call all__echo {"text": "By George!"}', "By George!")
+
+    async def count(self) -> str:
+        return await self._say('!call words__count {"text": "the rain in Spain"}', "4")
+
+    async def found(self) -> str:
+        return await self._say("!find count the words of a text", "words__count")
+
+    async def ask(self) -> str:
+        return await self._say('!call higgins__ask {"message": "Where do I come from?"}', "Where do I come from?")
+
+    async def failing(self) -> str:
+        return await self._say('!call all__fail {"kind": "refused"}', "all__fail could not do it")
 
 
 async def _fill_in(_context: Any, _params: Any) -> ElicitResult:

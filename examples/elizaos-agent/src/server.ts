@@ -1,6 +1,7 @@
 // A real ElizaOS server with a model that needs no network. Reads from its environment:
-//   PORT (0: a free one), DATA_DIR, AGENTS (names of files in characters/, by commas), MODEL (offline | smollm2),
-//   ELIZA_SERVER_AUTH_TOKEN, MODEL_LOG (a file that gets a line for each model call), TEST_ACTIONS (1: actions for tests),
+//   PORT (0: a free one), DATA_DIR, AGENTS (names of files in characters/, or paths of others, by commas), MODEL (offline |
+//   smollm2), PLUGINS (modules that hold one more plugin each, by commas), ELIZA_SERVER_AUTH_TOKEN, MODEL_LOG (a file that
+//   gets a line for each model call; with MODEL_PROMPTS, its prompt too), TEST_ACTIONS (1: actions for tests),
 //   PARENT_PIPE (1: ends when standard input ends), SOCKET_TIMEOUT_MS (0: a client may wait for ever).
 // Prints one line of JSON, {"ready": {...}}, when it answers.
 import { readFileSync } from 'node:fs';
@@ -26,8 +27,9 @@ function freePort(): Promise<number> {
 const model = env.MODEL === 'smollm2' ? (await import('../smollm2/plugin.ts')).plugin : (await import('./offline-model.ts')).plugin;
 const plugins: any[] = [sqlPlugin, bootstrapPlugin, model];
 if (env.TEST_ACTIONS) plugins.push((await import('./test-actions.ts')).plugin);
+for (const module of (env.PLUGINS ?? '').split(',').filter(Boolean)) plugins.push((await import(module)).default);
 const agents = (env.AGENTS ?? 'eliza').split(',').map((name) => {
-  const file = new URL(`../characters/${name}.json`, import.meta.url);
+  const file = name.endsWith('.json') ? name : new URL(`../characters/${name}.json`, import.meta.url);
   return { character: JSON.parse(readFileSync(file, 'utf8')), plugins };
 });
 

@@ -1,0 +1,187 @@
+// All that touches the runtime of ElizaOS: the service, the actions, and how a turn is made of a message.
+// Nothing of the core is imported but types: an agent that holds two copies of it still has one.
+import type {
+  Action,
+  ActionResult,
+  HandlerCallback,
+  HandlerOptions,
+  IAgentRuntime,
+  Memory,
+  Plugin,
+  Provider,
+  Service,
+  State,
+} from '@elizaos/core';
+import { callAgent, findAgents } from './calls.ts';
+import { isObject } from './choose.ts';
+import { Connection } from './connection.ts';
+import type { Said, Turn } from './turn.ts';
+
+const SERVICE = 'doolittle';
+const PATIENCE = 120;
+/** Tools that the model reads of with each message. */
+const SHOWN = 5;
+
+/** Holds the connection to the gateway, for one agent. */
+export class DoolittleService {
+  static readonly serviceType = SERVICE;
+  readonly capabilityDescription = 'Calls agents and tools of other networks through the Doolittle gateway';
+  readonly connection: Connection | null;
+
+  constructor(runtime: IAgentRuntime) {
+    const url = setting(runtime, 'DOOLITTLE_URL');
+    const say = (line: string) => {
+      runtime.logger.warn({ src: 'plugin:doolittle', agentId: runtime.agentId }, line);
+    };
+    if (!URL.canParse(url)) {
+      if (url) say(`DOOLITTLE_URL is no address: '${url}'; the agent goes on without the gateway`);
+      this.connection = null;
+      return;
+    }
+    const seconds = Number(setting(runtime, 'DOOLITTLE_TIMEOUT')) || PATIENCE;
+    this.connection = new Connection({ url, key: setting(runtime, 'DOOLITTLE_KEY'), patience: seconds * 1000 }, say);
+  }
+
+  /** Returns at once, whether the gateway answers or not. */
+  static start(runtime: IAgentRuntime): Promise<DoolittleService> {
+    const made = new DoolittleService(runtime);
+    made.connection?.start();
+    return Promise.resolve(made);
+  }
+
+  stop(): Promise<void> {
+    this.connection?.stop();
+    return Promise.resolve();
+  }
+}
+
+function setting(runtime: IAgentRuntime, name: string): string {
+  const value = runtime.getSetting(name);
+  return value === null ? '' : String(value).trim();
+}
+
+function connected(runtime: IAgentRuntime): Connection | null {
+  return (runtime.getService(SERVICE) as unknown as DoolittleService | null)?.connection ?? null;
+}
+
+/** The turn that a message begins. */
+function turnOf(runtime: IAgentRuntime, message: Memory, state?: State, options?: HandlerOptions): Turn {
+  const given: unknown = state?.data.actionParams;
+  const live = options?.onStreamChunk as ((piece: string) => Promise<void>) | undefined;
+  return {
+    text: message.content.text ?? '',
+    params: isObject(given) ? given : {},
+    conversation: message.roomId,
+    hops: passed(message),
+    think: (prompt) => object(runtime, prompt),
+    show: async (piece) => {
+      try {
+        await live?.(piece);
+      } catch {
+        // whoever watched is gone; the call goes on
+      }
+    },
+  };
+}
+
+/** The chain of agents that led to this message: the gateway writes it into the message's metadata. */
+function passed(message: Memory): string {
+  for (const holder of [message.metadata, message.content.metadata]) {
+    const own: unknown = isObject(holder) ? holder.doolittle : undefined;
+    if (isObject(own) && typeof own.hops === 'string') return own.hops;
+  }
+  return '';
+}
+
+/** A JSON object from the agent's model; {} where it gives none. Not every provider has object models. */
+async function object(runtime: IAgentRuntime, prompt: string): Promise<Record<string, unknown>> {
+  if (runtime.getModel('OBJECT_SMALL')) {
+    try {
+      const made: unknown = await runtime.useModel('OBJECT_SMALL', { prompt });
+      if (isObject(made) && Object.keys(made).length) return made;
+    } catch {
+      // the model of texts is asked
+    }
+  }
+  try {
+    return firstObject(await runtime.useModel('TEXT_SMALL', { prompt, stream: false }));
+  } catch (fault) {
+    runtime.logger.warn({ src: 'plugin:doolittle', error: String(fault) }, 'the model gave no arguments');
+    return {};
+  }
+}
+
+/** What stands between the first and the last brace of a text. */
+function firstObject(said: string): Record<string, unknown> {
+  try {
+    const read: unknown = JSON.parse(said.slice(said.indexOf('{'), said.lastIndexOf('}') + 1));
+    return isObject(read) ? read : {};
+  } catch {
+    return {};
+  }
+}
+
+type Words = Pick<Action, 'description' | 'similes' | 'examples'> & { parameters: Record<string, unknown> };
+type Doing = (connection: Connection, turn: Turn) => Promise<Said>;
+
+function action(name: string, run: Doing, rest: Words): Action {
+  const handler = async (
+    runtime: IAgentRuntime,
+    message: Memory,
+    state?: State,
+    options?: HandlerOptions,
+    callback?: HandlerCallback,
+  ): Promise<ActionResult> => {
+    const connection = connected(runtime);
+    const said: Said = connection
+      ? await run(connection, turnOf(runtime, message, state, options))
+      : { success: false, text: 'No gateway is set up for me (DOOLITTLE_URL).', values: {}, data: {} };
+    await callback?.({ text: said.text, actions: [name], source: SERVICE, ...(!said.success && { error: true }) });
+    return { ...said, data: { actionName: name, ...said.data }, ...(!said.success && { error: said.text }) };
+  };
+  return { ...rest, name, handler, validate: (runtime) => Promise.resolve(connected(runtime) !== null) };
+}
+
+const example = (asked: string, answer: string, name: string) => [
+  { name: '{{user}}', content: { text: asked } },
+  { name: '{{agent}}', content: { text: answer, actions: [name] } },
+];
+
+/** The few tools that fit the present message, from what is known: it never waits for the gateway. */
+export const tools: Provider = {
+  name: 'DOOLITTLE_TOOLS',
+  description: 'Agents and tools of other networks that fit the message',
+  position: 50,
+  get: (runtime, message) => {
+    const fitting = connected(runtime)?.relevant(message.content.text ?? '', SHOWN) ?? [];
+    const lines = fitting.map((tool) => `- ${tool.name}: ${tool.description.split('\n')[0] ?? ''}`);
+    const text = lines.length ? `# Agents and tools of other networks, for the action CALL_AGENT\n${lines.join('\n')}` : '';
+    const names = fitting.map((tool) => tool.name);
+    return Promise.resolve({ text, values: { doolittleTools: names.join(', ') }, data: { tools: fitting } });
+  },
+};
+
+export const plugin: Plugin = {
+  name: SERVICE,
+  description: 'Agents and tools of every network that the Doolittle gateway reaches',
+  config: { DOOLITTLE_URL: null, DOOLITTLE_KEY: null, DOOLITTLE_TIMEOUT: null },
+  services: [DoolittleService as unknown as typeof Service],
+  providers: [tools],
+  actions: [
+    action('CALL_AGENT', callAgent, {
+      description: 'Calls another agent, or a tool, on any network that the gateway reaches, and answers with its result.',
+      similes: ['ASK_AGENT', 'CALL_TOOL', 'USE_TOOL', 'DELEGATE_TO_AGENT'],
+      parameters: {
+        tool: { type: 'string', description: "Name of the tool, such as 'words__count', or of the agent", required: true },
+        arguments: { type: 'object', description: 'The arguments of the tool, by name', required: false },
+      },
+      examples: [example('Ask the words server how many words this has.', 'I ask it.', 'CALL_AGENT')],
+    }),
+    action('FIND_AGENT', findAgents, {
+      description: 'Finds agents and tools on other networks by words that say what is needed. Calls none of them.',
+      similes: ['SEARCH_AGENTS', 'LIST_AGENTS', 'DISCOVER_AGENTS', 'FIND_TOOL'],
+      parameters: { query: { type: 'string', description: 'What is needed, in a few words', required: true } },
+      examples: [example('Who could translate this for me?', 'I look for one.', 'FIND_AGENT')],
+    }),
+  ],
+};

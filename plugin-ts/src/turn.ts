@@ -1,0 +1,23 @@
+// One turn of an agent: what an action is given, and what it gives back. Free of ElizaOS's own types.
+
+export interface Turn {
+  /** What the user said. */
+  text: string;
+  /** What the model gave with the action, where the agent works in steps. */
+  params: Record<string, unknown>;
+  /** Where the message was said: calls of one place are remembered together. */
+  conversation: string;
+  /** The agents that were passed before this one. */
+  hops: string;
+  /** Asks the agent's model for a JSON object; {} where it gives none. */
+  think(prompt: string): Promise<Record<string, unknown>>;
+  /** Shows a piece at once, where the user's client can. */
+  show(piece: string): Promise<void>;
+}
+
+export interface Said {
+  success: boolean;
+  text: string;
+  values: Record<string, unknown>;
+  data: Record<string, unknown>;
+}

@@ -1,0 +1,80 @@
+"""The plugin as npm would give it: its packages installed, and built."""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from adapters.spi import Upstream
+from examples.tour.eliza import NODE, ElizaServer, install, npm_ci
+from gateway.testing import Box
+from tests.conftest import ROOT
+from tests.e2e.conftest import KEY
+from tests.e2e.plugin.agents import Line, User, character
+from tests.e2e.plugin.wire import PLUGIN
+
+
+def node(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """A program of the plugin's packages, in its folder."""
+    command = [NODE, PLUGIN / "node_modules" / words[0], *words[1:]]
+    return subprocess.run(command, cwd=PLUGIN, capture_output=True, text=True, timeout=110)
+
+
+@pytest.fixture(scope="session")
+def packages() -> None:
+    npm_ci(PLUGIN, print)
+
+
+@pytest.fixture(scope="session")
+def built(packages: None) -> Path:
+    """The module that an agent loads."""
+    done = node("tsup/dist/cli-default.js")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return PLUGIN / "dist" / "index.js"
+
+
+@dataclass
+class Place:
+    """A gateway, a server with agents that know it, and the line between them."""
+
+    box: Box
+    server: ElizaServer
+    line: Line
+    url: str
+
+
+@pytest.fixture(scope="module")
+async def place(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """Eliza and Pickering (who works in steps) hold a key; Higgins has the plugin, and no gateway."""
+    folder = tmp_path_factory.mktemp("place")
+    box = Box(folder)
+    await box.open()
+    url = await box.serve()
+    line = Line(url)
+    async with line.listening() as at:
+        known = {"DOOLITTLE_URL": at, "DOOLITTLE_TIMEOUT": "3"}
+        characters = [
+            character(folder, name, **known, DOOLITTLE_KEY=await box.key(name, agent=name))
+            for name in ("eliza", "pickering")
+        ]
+        agents = ",".join([*characters, "higgins"])
+        install(print)
+        env = {"PLUGINS": str(built), "MODEL_PROMPTS": "1", "LOG_LEVEL": "warn"}
+        server = await ElizaServer(folder / "elizaos", key=KEY, agents=agents, env=env).start()
+        await box.add(Upstream("home", "elizaos", server.url, KEY))
+        await box.add(Upstream("world", "fake", "fake://plugin"))
+        words = ROOT / "examples" / "mcp_server" / "server.py"
+        await box.add(Upstream("words", "mcp", command=(sys.executable, str(words)), options={"era": "handshake"}))
+        yield Place(box, server, line, at)
+        await server.stop()
+    await box.close()
+
+
+@pytest.fixture
+async def user(place: Place) -> AsyncIterator[User]:
+    """Somebody who talks with Eliza."""
+    async with User(place.server, "Eliza") as made:
+        yield made
