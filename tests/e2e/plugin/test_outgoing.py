@@ -10,15 +10,9 @@ from adapters.fake.world import world
 from adapters.spi import Call, Error
 from gateway.testing import Box
 from tests.e2e.plugin.agents import User
-from tests.e2e.plugin.conftest import Place
+from tests.e2e.plugin.conftest import Place, prompts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-
-
-def prompts(place: Place, words: str) -> list[str]:
-    """What the model was asked, where it heard these words."""
-    lines = [json.loads(line) for line in place.server.model_log.read_text().splitlines()]
-    return [line["prompt"] for line in lines if words in line["prompt"]]
 
 
 async def lines(place: Place, words: str, count: int) -> list[str]:
