@@ -3,6 +3,7 @@
 import type {
   Action,
   ActionResult,
+  Content,
   HandlerCallback,
   HandlerOptions,
   IAgentRuntime,
@@ -67,13 +68,34 @@ function connected(runtime: IAgentRuntime): Connection | null {
   return (runtime.getService(SERVICE) as unknown as DoolittleService | null)?.connection ?? null;
 }
 
-/** The turn that a message begins. */
-function turnOf(runtime: IAgentRuntime, message: Memory, state?: State, options?: HandlerOptions): Turn {
+type Live = (piece: string) => Promise<void>;
+
+const taken = new WeakSet();
+
+/** What the model gave with this action. The core leaves it standing for the next step: what was taken is not taken again. */
+function params(state: State | undefined): Record<string, unknown> {
   const given: unknown = state?.data.actionParams;
-  const live = options?.onStreamChunk as ((piece: string) => Promise<void>) | undefined;
+  if (!isObject(given) || taken.has(given)) return {};
+  taken.add(given);
+  return given;
+}
+
+/**
+ * What shows pieces under the id of the message that follows: servers drop pieces without one. The core gives the id to
+ * what is called back, which it keeps until the action ended; so `spoken` is called back now, and filled in later.
+ */
+async function showing(spoken: Content, options?: HandlerOptions, callback?: HandlerCallback): Promise<Live | undefined> {
+  const live = options?.onStreamChunk as ((piece: string, id?: string) => Promise<void>) | undefined;
+  if (!live || !callback) return live;
+  await callback(spoken);
+  return (piece) => live(piece, spoken.responseId as string | undefined);
+}
+
+/** The turn that a message begins. */
+function turnOf(runtime: IAgentRuntime, message: Memory, state: State | undefined, live: Live | undefined): Turn {
   return {
     text: message.content.text ?? '',
-    params: isObject(given) ? given : {},
+    params: params(state),
     conversation: message.roomId,
     hops: passed(message),
     context: () => context(runtime, message),
@@ -163,12 +185,15 @@ function action(name: string, run: Doing, rest: Words): Action {
     callback?: HandlerCallback,
   ): Promise<ActionResult> => {
     const connection = connected(runtime);
+    const given: Content = { text: '', actions: [name], source: SERVICE };
+    const live = await showing(given, options, callback);
     const said: Said = connection
-      ? await run(connection, turnOf(runtime, message, state, options), runtime)
+      ? await run(connection, turnOf(runtime, message, state, live), runtime)
       : { success: false, text: 'No gateway is set up for me (DOOLITTLE_URL).', values: {}, data: {} };
     const { spoken, ...result } = said;
     const failed = !result.success;
-    await callback?.({ text: spoken ?? result.text, actions: [name], source: SERVICE, ...(failed && { error: true }) });
+    Object.assign(given, { text: spoken ?? result.text }, failed && { error: true });
+    if (!given.responseId) await callback?.(given);
     return { ...result, data: { actionName: name, ...result.data }, ...(failed && { error: result.text }) };
   };
   const set = (runtime: IAgentRuntime) => !rest.needs || setting(runtime, rest.needs) !== '';
