@@ -147,8 +147,8 @@ async def test_a_gateway_that_goes_and_comes_back(place: Place, user: User) -> N
     await user.say('!call all__echo {"text":"x"}')
     assert len(await lines(place, "the agent goes on without it", 1)) == 1
     place.line.turn(there)
+    assert len(await lines(place, "answers again", 1)) == 1, "without being asked"
     assert (await user.say('!call all__echo {"text":"again"}'))["text"] == "again"
-    assert len(await lines(place, "answers again", 1)) == 1
 
 
 async def test_a_key_that_is_refused(place: Place, user: User, box: Box) -> None:
