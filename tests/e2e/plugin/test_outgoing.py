@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.fake.world import world
-from adapters.spi import Call, Error
+from adapters.spi import Call, Error, Result
 from gateway.testing import Box
 from tests.e2e.plugin.agents import User
 from tests.e2e.plugin.conftest import Place, prompts
@@ -123,6 +123,19 @@ async def test_a_circle_is_cut_with_a_clear_error(place: Place) -> None:
     assert isinstance(last, Error)
     assert "round in a circle" in last.error.public
     assert "eliza__ask -> eliza__ask" in last.error.public or "ask -> ask" in last.error.public
+
+
+async def test_a_circle_through_another_agent_is_cut_too(place: Place) -> None:
+    """Pickering asks Eliza, who asks Pickering."""
+    inner = "!call pickering__ask " + json.dumps({"message": "and again"})
+    step = {"tool": "eliza__ask", "arguments": {"message": inner}}
+    call = Call("round", "pickering__ask", {"message": f"!multi CALL_AGENT {json.dumps(step)}"}, place.box.caller)
+    last = [event async for event in place.box.invoke(call)][-1]
+    assert isinstance(last, Result)
+    told = prompts(
+        place, "eliza__ask could not do it: I did not call pickering__ask, for that would go round in a circle"
+    )
+    assert "pickering" in told[0], "and Pickering's model reads why"
 
 
 async def test_without_a_gateway_the_agent_is_as_it_was(place: Place, user: User) -> None:
