@@ -105,7 +105,7 @@ async function about(connection: Connection, { name, agent }: Tool): Promise<Kno
 }
 
 /** What `work` gives; a fault of any kind becomes a plain sentence. */
-async function guarded(target: string, work: () => Promise<Said>, known: Known | null = null): Promise<Said> {
+export async function guarded(target: string, work: () => Promise<Said>, known: Known | null = null): Promise<Said> {
   try {
     return await work();
   } catch (fault) {

@@ -5,7 +5,7 @@ import { Gateway, type Agent, type Settings, type Tool } from './gateway.ts';
 /** Milliseconds between two looks at the catalogue, while the gateway is there. */
 const EVERY = 60_000;
 /** Milliseconds until the next try after so many failures. */
-const AGAIN = [500, 1_000, 2_000, 5_000, 10_000, 30_000];
+const AGAIN: [number, ...number[]] = [500, 1_000, 2_000, 5_000, 10_000, 30_000];
 /** Tools that are kept; the gateway's own search knows the others. */
 const KEPT = 2_000;
 /** Messages whose search is remembered. */
@@ -27,6 +27,7 @@ export class Connection {
   private state: 'new' | 'there' | 'away' = 'new';
   private failures = 0;
   private timer: NodeJS.Timeout | undefined;
+  private looking = false;
   private ended = false;
 
   constructor(settings: Settings, say: (line: string) => void) {
@@ -84,7 +85,8 @@ export class Connection {
   }
 
   private async look(): Promise<void> {
-    clearTimeout(this.timer);
+    if (this.looking) return;
+    this.looking = true;
     let wait = EVERY;
     try {
       const [agents, tools] = await Promise.all([this.gateway.agents(), this.gateway.tools()]);
@@ -96,9 +98,14 @@ export class Connection {
       wait = AGAIN[Math.min(this.failures, AGAIN.length - 1)] ?? EVERY;
       this.failures += 1;
     }
-    if (this.ended) return;
-    this.timer = setTimeout(() => void this.look(), wait);
-    this.timer.unref();
+    this.looking = false;
+    this.again(wait);
+  }
+
+  /** Looks in so many milliseconds, and not before. */
+  private again(wait: number): void {
+    clearTimeout(this.timer);
+    if (!this.ended) this.timer = setTimeout(() => void this.look(), wait).unref();
   }
 
   /** One line when it goes, and one when it comes back. */
@@ -109,6 +116,7 @@ export class Connection {
     this.state = why ? 'away' : 'there';
     if (this.state === before) return;
     const { url } = this.gateway.settings;
+    if (why) this.again(AGAIN[0]);
     if (why) this.say(`the gateway at ${url} ${why}; the agent goes on without it`);
     else if (before === 'away') this.say(`the gateway at ${url} answers again`);
   }

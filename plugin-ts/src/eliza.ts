@@ -3,6 +3,7 @@
 import type {
   Action,
   ActionResult,
+  Content,
   HandlerCallback,
   HandlerOptions,
   IAgentRuntime,
@@ -12,13 +13,16 @@ import type {
   Service,
   State,
 } from '@elizaos/core';
+import { analyze } from './analyze.ts';
 import { callAgent, findAgents } from './calls.ts';
 import { isObject } from './choose.ts';
 import { Connection } from './connection.ts';
-import type { Said, Turn } from './turn.ts';
+import type { Context, Said, Turn } from './turn.ts';
 
 const SERVICE = 'doolittle';
 const PATIENCE = 120;
+/** Memories of each kind that a specialist is told. */
+const REMEMBERED = 12;
 /** Tools that the model reads of with each message. */
 const SHOWN = 5;
 
@@ -64,15 +68,38 @@ function connected(runtime: IAgentRuntime): Connection | null {
   return (runtime.getService(SERVICE) as unknown as DoolittleService | null)?.connection ?? null;
 }
 
-/** The turn that a message begins. */
-function turnOf(runtime: IAgentRuntime, message: Memory, state?: State, options?: HandlerOptions): Turn {
+type Live = (piece: string) => Promise<void>;
+
+const taken = new WeakSet();
+
+/** What the model gave with this action. The core leaves it standing for the next step: what was taken is not taken again. */
+function params(state: State | undefined): Record<string, unknown> {
   const given: unknown = state?.data.actionParams;
-  const live = options?.onStreamChunk as ((piece: string) => Promise<void>) | undefined;
+  if (!isObject(given) || taken.has(given)) return {};
+  taken.add(given);
+  return given;
+}
+
+/**
+ * What shows pieces under the id of the message that follows: servers drop pieces without one. The core gives the id to
+ * what is called back, which it keeps until the action ended; so `spoken` is called back now, and filled in later.
+ */
+async function showing(spoken: Content, options?: HandlerOptions, callback?: HandlerCallback): Promise<Live | undefined> {
+  const live = options?.onStreamChunk as ((piece: string, id?: string) => Promise<void>) | undefined;
+  if (!live || !callback) return live;
+  await callback(spoken);
+  return (piece) => live(piece, spoken.responseId as string | undefined);
+}
+
+/** The turn that a message begins. */
+function turnOf(runtime: IAgentRuntime, message: Memory, state: State | undefined, live: Live | undefined): Turn {
   return {
     text: message.content.text ?? '',
-    params: isObject(given) ? given : {},
+    params: params(state),
     conversation: message.roomId,
     hops: passed(message),
+    context: () => context(runtime, message),
+    live: live !== undefined,
     think: (prompt) => object(runtime, prompt),
     show: async (piece) => {
       try {
@@ -83,6 +110,31 @@ function turnOf(runtime: IAgentRuntime, message: Memory, state?: State, options?
     },
   };
 }
+
+/** What the specialist must know: who asks, what was said here, what is known. */
+async function context(runtime: IAgentRuntime, message: Memory): Promise<Context> {
+  const { name, bio, system } = runtime.character;
+  const [recent, facts] = await Promise.all([held(runtime, message, 'messages'), held(runtime, message, 'facts')]);
+  const said = recent.filter((memory) => memory.content.type !== 'action_result' && memory.id !== message.id);
+  return {
+    character: { name, bio: [bio].flat(), system: system ?? '' },
+    recent: said.map((memory) => ({ who: memory.entityId === runtime.agentId ? name : 'user', text: textOf(memory) })),
+    facts: facts.map(textOf),
+  };
+}
+
+/** The last memories of this place that hold words, oldest first; none where they cannot be read. */
+async function held(runtime: IAgentRuntime, message: Memory, tableName: string): Promise<Memory[]> {
+  try {
+    const found = await runtime.getMemories({ tableName, roomId: message.roomId, count: REMEMBERED });
+    const old = (memory: Memory) => memory.createdAt ?? 0;
+    return found.filter((memory) => textOf(memory)).sort((a, b) => old(a) - old(b));
+  } catch {
+    return [];
+  }
+}
+
+const textOf = (memory: Memory): string => (memory.content.text ?? '').slice(0, 2_000);
 
 /** The chain of agents that led to this message: the gateway writes it into the message's metadata. */
 function passed(message: Memory): string {
@@ -121,8 +173,8 @@ function firstObject(said: string): Record<string, unknown> {
   }
 }
 
-type Words = Pick<Action, 'description' | 'similes' | 'examples'> & { parameters: Record<string, unknown> };
-type Doing = (connection: Connection, turn: Turn) => Promise<Said>;
+type Words = Pick<Action, 'description' | 'similes' | 'examples'> & { parameters: Record<string, unknown>; needs?: string };
+type Doing = (connection: Connection, turn: Turn, runtime: IAgentRuntime) => Promise<Said>;
 
 function action(name: string, run: Doing, rest: Words): Action {
   const handler = async (
@@ -133,19 +185,32 @@ function action(name: string, run: Doing, rest: Words): Action {
     callback?: HandlerCallback,
   ): Promise<ActionResult> => {
     const connection = connected(runtime);
+    const given: Content = { text: '', actions: [name], source: SERVICE };
+    const live = await showing(given, options, callback);
     const said: Said = connection
-      ? await run(connection, turnOf(runtime, message, state, options))
+      ? await run(connection, turnOf(runtime, message, state, live), runtime)
       : { success: false, text: 'No gateway is set up for me (DOOLITTLE_URL).', values: {}, data: {} };
-    await callback?.({ text: said.text, actions: [name], source: SERVICE, ...(!said.success && { error: true }) });
-    return { ...said, data: { actionName: name, ...said.data }, ...(!said.success && { error: said.text }) };
+    const { spoken, ...result } = said;
+    const failed = !result.success;
+    Object.assign(given, { text: spoken ?? result.text }, failed && { error: true });
+    if (!given.responseId) await callback?.(given);
+    return { ...result, data: { actionName: name, ...result.data }, ...(failed && { error: result.text }) };
   };
-  return { ...rest, name, handler, validate: (runtime) => Promise.resolve(connected(runtime) !== null) };
+  const set = (runtime: IAgentRuntime) => !rest.needs || setting(runtime, rest.needs) !== '';
+  return { ...rest, name, handler, validate: (runtime) => Promise.resolve(connected(runtime) !== null && set(runtime)) };
 }
 
 const example = (asked: string, answer: string, name: string) => [
   { name: '{{user}}', content: { text: asked } },
   { name: '{{agent}}', content: { text: answer, actions: [name] } },
 ];
+
+async function specialist(connection: Connection, turn: Turn, runtime: IAgentRuntime): Promise<Said> {
+  const target = setting(runtime, 'DOOLITTLE_SIDEKICK');
+  const framework = setting(runtime, 'DOOLITTLE_FRAMEWORK');
+  if (target) return analyze(connection, turn, { target, framework });
+  return { success: false, text: 'No Python specialist is set up for me (DOOLITTLE_SIDEKICK).', values: {}, data: {} };
+}
 
 /** The few tools that fit the present message, from what is known: it never waits for the gateway. */
 export const tools: Provider = {
@@ -164,7 +229,13 @@ export const tools: Provider = {
 export const plugin: Plugin = {
   name: SERVICE,
   description: 'Agents and tools of every network that the Doolittle gateway reaches',
-  config: { DOOLITTLE_URL: null, DOOLITTLE_KEY: null, DOOLITTLE_TIMEOUT: null },
+  config: {
+    DOOLITTLE_URL: null,
+    DOOLITTLE_KEY: null,
+    DOOLITTLE_TIMEOUT: null,
+    DOOLITTLE_SIDEKICK: null,
+    DOOLITTLE_FRAMEWORK: null,
+  },
   services: [DoolittleService as unknown as typeof Service],
   providers: [tools],
   actions: [
@@ -182,6 +253,16 @@ export const plugin: Plugin = {
       similes: ['SEARCH_AGENTS', 'LIST_AGENTS', 'DISCOVER_AGENTS', 'FIND_TOOL'],
       parameters: { query: { type: 'string', description: 'What is needed, in a few words', required: true } },
       examples: [example('Who could translate this for me?', 'I look for one.', 'FIND_AGENT')],
+    }),
+    action('PYTHON_ANALYZE', specialist, {
+      description: 'Gives a task that needs code, data or several steps of research to the Python specialist.',
+      similes: ['ENGAGE_SPECIALIST', 'RUN_PYTHON', 'DEEP_ANALYSIS'],
+      needs: 'DOOLITTLE_SIDEKICK',
+      parameters: {
+        task: { type: 'string', description: 'What is to be done', required: true },
+        framework: { type: 'string', description: 'langgraph, crewai or autogen', required: false },
+      },
+      examples: [example('Analyze last month for trends.', 'I engage the Python specialist.', 'PYTHON_ANALYZE')],
     }),
   ],
 };

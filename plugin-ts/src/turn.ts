@@ -11,13 +11,26 @@ export interface Turn {
   hops: string;
   /** Asks the agent's model for a JSON object; {} where it gives none. */
   think(prompt: string): Promise<Record<string, unknown>>;
+  /** What is known beyond the message. */
+  context(): Promise<Context>;
+  /** Whether the user sees pieces at once. */
+  live: boolean;
   /** Shows a piece at once, where the user's client can. */
   show(piece: string): Promise<void>;
+}
+
+export interface Context {
+  character: { name: string; bio: string[]; system: string };
+  /** Oldest first. */
+  recent: { who: string; text: string }[];
+  facts: string[];
 }
 
 export interface Said {
   success: boolean;
   text: string;
+  /** What the user reads, where it is not the text alone. */
+  spoken?: string;
   values: Record<string, unknown>;
   data: Record<string, unknown>;
 }

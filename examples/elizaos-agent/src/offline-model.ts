@@ -1,8 +1,8 @@
 // A deterministic model for ElizaOS 1.7: no network, no weights. It repeats what it was told, and obeys a few words that
 // tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text,
 // !long N (so many letters), !talk WORD (all words so far), !multi NAME text (one step, where the agent works in steps; the
-// text may be its parameters in JSON), !call TOOL {JSON} and !find words (the actions of elizaos-plugin-doolittle). Asked for
-// an object, it gives what `!call` names; told that the arguments were wrong, it makes numbers of texts that hold some.
+// text may be its parameters in JSON), and for elizaos-plugin-doolittle !call TOOL {JSON}, !find words, !analyze task. Asked
+// for an object, it gives what `!call` names; told that the arguments were wrong, it makes numbers of texts that hold some.
 import { appendFileSync } from 'node:fs';
 import { ModelType, type IAgentRuntime, type Plugin } from '@elizaos/core';
 
@@ -47,6 +47,7 @@ function answer(user: string, prompt: string): string {
   const act = user.match(/^!act\s+([A-Z_,]+)\s*([\s\S]*)$/);
   if (act) return response(`run ${act[1]}`, act[1], `Running ${act[1]} for you.`);
   if (user.startsWith('!call ')) return response('call it', 'CALL_AGENT', 'I call it.');
+  if (user.startsWith('!analyze ')) return response('engage it', 'PYTHON_ANALYZE', 'I engage it.');
   if (user.startsWith('!find ')) return response('look for it', 'FIND_AGENT', 'I look for it.');
   const long = user.match(/^!long\s+(\d+)/);
   if (long) return response('at length', 'REPLY', 'x'.repeat(Number(long[1])));

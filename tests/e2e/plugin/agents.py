@@ -90,6 +90,7 @@ class User:
     async def watch(self, text: str) -> tuple[list[str], dict[str, Any]]:
         """The pieces that came live, and what stood at the end."""
         pieces: list[str] = []
+        ids: set[str] = set()
         name = ""
         said = {"content": text, "transport": "sse"}
         async with self._http.stream("POST", self._path, json=said) as response:
@@ -99,8 +100,10 @@ class User:
                 elif line.startswith("data: ") and name in ("chunk", "done", "error"):
                     data = json.loads(line[6:])
                     if name != "chunk":
+                        assert ids == {data["responseId"]}, "pieces without the message's id are dropped elsewhere"
                         return pieces, data
                     pieces.append(data["chunk"])
+                    ids.add(data.get("messageId"))
         raise AssertionError("the stream ended early")
 
     async def results(self) -> list[dict[str, Any]]:

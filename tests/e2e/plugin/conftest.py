@@ -1,5 +1,6 @@
 """The plugin as npm would give it: its packages installed, and built."""
 
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +16,8 @@ from tests.conftest import ROOT
 from tests.e2e.conftest import KEY
 from tests.e2e.plugin.agents import Line, User, character
 from tests.e2e.plugin.wire import PLUGIN
+
+HERE = Path(__file__).parent
 
 
 def node(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -46,6 +49,12 @@ class Place:
     url: str
 
 
+def prompts(place: Place, words: str) -> list[str]:
+    """What the model was asked, where it heard these words."""
+    lines = [json.loads(line) for line in place.server.model_log.read_text().splitlines()]
+    return [line["prompt"] for line in lines if words in line["prompt"]]
+
+
 @pytest.fixture(scope="module")
 async def place(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     """Eliza and Pickering (who works in steps) hold a key; Higgins has the plugin, and no gateway."""
@@ -56,18 +65,17 @@ async def place(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     line = Line(url)
     async with line.listening() as at:
         known = {"DOOLITTLE_URL": at, "DOOLITTLE_TIMEOUT": "3"}
-        characters = [
-            character(folder, name, **known, DOOLITTLE_KEY=await box.key(name, agent=name))
-            for name in ("eliza", "pickering")
-        ]
-        agents = ",".join([*characters, "higgins"])
+        aided = {**known, "DOOLITTLE_SIDEKICK": "sidekick__analyze", "DOOLITTLE_FRAMEWORK": "langchain"}
+        eliza = character(folder, "eliza", **aided, DOOLITTLE_KEY=await box.key("eliza", agent="eliza"))
+        pickering = character(folder, "pickering", **known, DOOLITTLE_KEY=await box.key("pickering", agent="pickering"))
         install(print)
         env = {"PLUGINS": str(built), "MODEL_PROMPTS": "1", "LOG_LEVEL": "warn"}
-        server = await ElizaServer(folder / "elizaos", key=KEY, agents=agents, env=env).start()
+        server = await ElizaServer(folder / "elizaos", key=KEY, agents=f"{eliza},{pickering},higgins", env=env).start()
         await box.add(Upstream("home", "elizaos", server.url, KEY))
         await box.add(Upstream("world", "fake", "fake://plugin"))
-        words = ROOT / "examples" / "mcp_server" / "server.py"
-        await box.add(Upstream("words", "mcp", command=(sys.executable, str(words)), options={"era": "handshake"}))
+        servers = {"words": ROOT / "examples" / "mcp_server" / "server.py", "sidekick": HERE / "sidekick.py"}
+        for name, path in servers.items():
+            await box.add(Upstream(name, "mcp", command=(sys.executable, str(path)), options={"era": "handshake"}))
         yield Place(box, server, line, at)
         await server.stop()
     await box.close()

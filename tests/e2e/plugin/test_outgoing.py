@@ -7,18 +7,12 @@ from typing import Any
 import pytest
 
 from adapters.fake.world import world
-from adapters.spi import Call, Error
+from adapters.spi import Call, Error, Result
 from gateway.testing import Box
 from tests.e2e.plugin.agents import User
-from tests.e2e.plugin.conftest import Place
+from tests.e2e.plugin.conftest import Place, prompts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-
-
-def prompts(place: Place, words: str) -> list[str]:
-    """What the model was asked, where it heard these words."""
-    lines = [json.loads(line) for line in place.server.model_log.read_text().splitlines()]
-    return [line["prompt"] for line in lines if words in line["prompt"]]
 
 
 async def lines(place: Place, words: str, count: int) -> list[str]:
@@ -131,6 +125,19 @@ async def test_a_circle_is_cut_with_a_clear_error(place: Place) -> None:
     assert "eliza__ask -> eliza__ask" in last.error.public or "ask -> ask" in last.error.public
 
 
+async def test_a_circle_through_another_agent_is_cut_too(place: Place) -> None:
+    """Pickering asks Eliza, who asks Pickering."""
+    inner = "!call pickering__ask " + json.dumps({"message": "and again"})
+    step = {"tool": "eliza__ask", "arguments": {"message": inner}}
+    call = Call("round", "pickering__ask", {"message": f"!multi CALL_AGENT {json.dumps(step)}"}, place.box.caller)
+    last = [event async for event in place.box.invoke(call)][-1]
+    assert isinstance(last, Result)
+    told = prompts(
+        place, "eliza__ask could not do it: I did not call pickering__ask, for that would go round in a circle"
+    )
+    assert "pickering" in told[0], "and Pickering's model reads why"
+
+
 async def test_without_a_gateway_the_agent_is_as_it_was(place: Place, user: User) -> None:
     async with User(place.server, "Higgins") as other:
         assert (await other.say("who offers what"))["text"] == "You said: who offers what"
@@ -153,8 +160,8 @@ async def test_a_gateway_that_goes_and_comes_back(place: Place, user: User) -> N
     await user.say('!call all__echo {"text":"x"}')
     assert len(await lines(place, "the agent goes on without it", 1)) == 1
     place.line.turn(there)
+    assert len(await lines(place, "answers again", 1)) == 1, "without being asked"
     assert (await user.say('!call all__echo {"text":"again"}'))["text"] == "again"
-    assert len(await lines(place, "answers again", 1)) == 1
 
 
 async def test_a_key_that_is_refused(place: Place, user: User, box: Box) -> None:

@@ -1,10 +1,12 @@
 """The plugin's own checks, and that it speaks as the gateway does."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from examples.tour.eliza import NODE, NPM
 from gateway.testing import Box
 from tests.conftest import ROOT
 from tests.e2e.plugin.conftest import node
@@ -30,6 +32,15 @@ def test_it_is_built_as_plugins_are(built: Path) -> None:
     for name in said["agentConfig"]["pluginParameters"]:
         assert name in source
         assert name in (PLUGIN / "README.md").read_text()
+
+
+def test_the_package_holds_what_an_agent_needs(built: Path) -> None:
+    done = subprocess.run(
+        [NODE, NPM, "pack", "--dry-run", "--json", "--ignore-scripts"], cwd=PLUGIN, capture_output=True
+    )
+    (packed,) = json.loads(done.stdout)
+    names = {entry["path"] for entry in packed["files"]}
+    assert names == {"README.md", "package.json", *(f"dist/index.{end}" for end in ("js", "js.map", "d.ts"))}
 
 
 def test_only_one_file_touches_the_runtime() -> None:
