@@ -249,15 +249,15 @@ def held(face: Face) -> dict[str, int]:
 
 async def churned(face: Face, far: World, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("near", "answering"):
-        monkeypatch.setattr(f"adapters.mcp.{module}.KNOWN", 100)
+        monkeypatch.setattr(f"adapters.mcp.{module}.KNOWN", 20)
     await churn(face, 16)
     await until(lambda: far.running == 0)
     before = held(face)
     await churn(face, times)
     await until(lambda: far.running == 0 and held(face)["tasks"] <= before["tasks"])
     assert held(face) == before
-    assert len(face.inbound._table.levels) == 100
-    assert len(face.inbound._sessions._known) == 100
+    assert len(face.inbound._table.levels) == 20
+    assert len(face.inbound._sessions._known) == 20
 
 
 async def test_nothing_stays_of_sessions(face: Face, far: World, monkeypatch: pytest.MonkeyPatch) -> None:
