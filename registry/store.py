@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from registry.tables import HEAD
 
 T = TypeVar("T")
+TURNS = 100
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -75,7 +77,9 @@ def _engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # else the driver begins at the first write, and reads are in no transaction
-        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute("PRAGMA busy_timeout=30000")
+        _write_ahead(connection)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -84,6 +88,18 @@ def _engine(url: URL) -> Engine:
         driver.execute("BEGIN IMMEDIATE")  # waits for another process now, instead of failing at a write
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switches to WAL. Where others switch a new file just now, SQLite says that it is locked, and does not wait."""
+    for attempt in range(TURNS):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == TURNS - 1:
+                raise
+            time.sleep(0.05)
 
 
 def _upgrade(connection: Connection) -> None:
