@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gateway.telemetry import start_log
 
@@ -18,3 +19,8 @@ def _quiet() -> Iterator[None]:
     os.environ.pop("DOOLITTLE_CONFIG", None)
     warnings.filterwarnings("ignore", category=ResourceWarning, module="anyio")
     yield
+
+
+# No test depends on seconds: a busy machine may be slow at drawing and at running an example.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")

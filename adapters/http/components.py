@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import quote, unquote, urldefrag, urljoin
 
 import jsonschema_rs
 import orjson
@@ -17,6 +17,8 @@ DATA = frozenset({"enum", "const", "default", "example", "examples"})
 MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 NAMES = frozenset({"$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary"})
 """What gives a schema an identity or a dialect of its own: inside the document, it has neither."""
+PLAIN = "/~!$&'()*+,;=:@-._?"
+"""Characters that a fragment of a URI may hold as they are, beside letters and digits."""
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 NOWHERE = "urn:doolittle:schema"
 
@@ -115,7 +117,7 @@ class _Embedding:
             return None
         stem = "/".join(pointer.split("/")[:3])
         stem = stem if stem in self._moved else ""
-        return f"{PLACE}{self._moved[stem]}{pointer[len(stem) :]}"
+        return f"{PLACE}{self._moved[stem]}{quote(pointer[len(stem) :], safe=PLAIN)}"
 
 
 def _base(said: Mapping[str, Any], base: str) -> str:
@@ -185,7 +187,7 @@ def _leads(reference: str, known: Mapping[str, Json], leads: dict[str, bool]) ->
         leads[reference] = False  # until it is known: whoever comes back here is in a circle
         way.append(reference)
         name, _, rest = reference.removeprefix(PLACE).partition("/")
-        found = _at(known.get(name), f"/{rest}" if rest else "")
+        found = _at(known.get(name), unquote(f"/{rest}") if rest else "")
         following = found.get("$ref") if isinstance(found, dict) else None
         if not isinstance(found, dict | bool):
             end = False

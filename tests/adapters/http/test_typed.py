@@ -10,7 +10,7 @@ import jsonschema_rs
 import orjson
 import pytest
 import schemathesis
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.fake.outbound import RELAYS
@@ -310,6 +310,7 @@ SCHEMAS = st.recursive(
 
 
 @given(SCHEMAS)
+@example({"properties": {"ü %": {"type": "integer"}, "a": {"$ref": "#/properties/%C3%BC%20%25"}}})
 def test_every_reference_of_a_document_resolves_inside_it(said: dict[str, Any]) -> None:
     tools = [Tool(n, name=n, input_schema=schema(said), output_schema=schema(said)) for n in ("t", "t_input", "u")]
     made = document("v", View(), tools, "http://x.example")
