@@ -222,10 +222,11 @@ def input_required(said: Message, name: str) -> Ask:
     asked: list[Request] = []
     kinds: dict[str, str] = {}
     for id, one in (wanted or {}).items():
-        params = one.get("params") if isinstance(one, dict) else None
-        found = kind(one.get("method"), params) if isinstance(params, dict) else ""
-        if not found:
+        one = one if isinstance(one, dict) else {}
+        params = one.get("params")
+        found = kind(one.get("method"), params)
+        if not found or not isinstance(params, dict):
             raise Broken(f"'{name}' asks for something that nobody knows", detail=repr(one)[:200])
         kinds[id] = found
-        asked.append(request(id, one["method"], params))  # type: ignore[arg-type]
+        asked.append(request(id, one["method"], params))
     return Ask(tuple(asked), state={"again": said.get("requestState"), "kinds": kinds})

@@ -8,17 +8,16 @@ from typing import Any
 
 import httpx2
 import orjson
-from mcp.shared.inbound import encode_header_value
 
 from adapters import wire
 from adapters.errors import Broken, ConnectFailed, Denied, Full, GatewayError, Refused
-from adapters.mcp.rpc import MODERN, Message, NotDelivered, ServerSent, answers, is_response, parse, server_sent
+from adapters.mcp.mirror import encoded
+from adapters.mcp.rpc import MODERN, NAMED, Message, NotDelivered, ServerSent, answers, is_response, parse, server_sent
 from adapters.spi import Host
 
 TIMEOUT = httpx2.Timeout(None, connect=10, write=60, pool=10)
 """A call may take as long as its deadline, which is not ours to know."""
 EXTENSIONS = {"timeout": TIMEOUT.as_dict()}
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 RESUMES = 3
 STREAM = "text/event-stream"
 
@@ -215,7 +214,7 @@ def _routing(message: Message) -> dict[str, str]:
     key = NAMED.get(method)
     name = message.get("params", {}).get(key) if key else None
     if isinstance(name, str):
-        headers["mcp-name"] = encode_header_value(name)
+        headers["mcp-name"] = encoded(name)
     return headers
 
 

@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-VERSION = "io.modelcontextprotocol/protocolVersion"
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""Methods whose object is named in `Mcp-Name`, and the parameter that names it."""
+from adapters.mcp.rpc import NAMED, VERSION_KEY
+
 MARK = "x-mcp-header"
 PLAIN = re.compile(r"[\x20-\x7e]*\Z")
 WRAPPED = re.compile(r"=\?base64\?.*\?=\Z")
@@ -18,7 +17,7 @@ Path = tuple[str, ...]
 def version(message: Mapping[str, Any]) -> str:
     """The revision that a request of the modern era names; blank for one of the handshake era."""
     meta = _object(_object(message.get("params")).get("_meta"))
-    said = meta.get(VERSION)
+    said = meta.get(VERSION_KEY)
     return said if isinstance(said, str) else ""
 
 

@@ -1,6 +1,5 @@
 """Which requests are plain: as they must be in every point. All others go to the SDK, which says what is wrong."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +7,9 @@ from mcp.shared.inbound import decode_header_value
 
 from adapters.mcp.near import LEVELS
 from adapters.mcp.proxy import METHODS
-from adapters.mcp.rpc import CAPABILITIES_KEY, CLIENT_KEY, HANDSHAKE, LOG_KEY, MODERN, VERSION_KEY, Message
+from adapters.mcp.rpc import CAPABILITIES_KEY, CLIENT_KEY, HANDSHAKE, LOG_KEY, MODERN, NAMED, VERSION_KEY, Message
 
 OWNED = frozenset({"tools/call", "tools/list", *METHODS})
-NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 BOTH = b"application/json, text/event-stream"
 

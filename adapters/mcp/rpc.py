@@ -1,6 +1,6 @@
 """JSON-RPC as MCP speaks it, both eras: messages, versions, and what is common to HTTP and stdio. No SDK."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import orjson
@@ -23,6 +23,8 @@ INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL = -32600, -32601, -3
 UNSUPPORTED_VERSION = -32022
 NOT_FOUND = -32002
 """No such resource, in the handshake era; the modern one says `INVALID_PARAMS`."""
+NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""Methods whose object is named in the header `Mcp-Name`, and the parameter that names it."""
 EVENT_LIMIT = 16 * 2**20
 """Bytes of one message."""
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
 
-from adapters.mcp.mirror import VERSION, Mirror, encoded, version
+from adapters.mcp.mirror import Mirror, encoded, version
+from adapters.mcp.rpc import VERSION_KEY as VERSION
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.mcp.mirror import VERSION
+from adapters.mcp.rpc import VERSION_KEY as VERSION
 from examples.tour.eliza import NODE
 from tests.e2e.mcp.test_bridges import BUNDLE
 
