@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from adapters.asgi import respond, until_gone
 from adapters.errors import BadArguments
 from adapters.http import openapi, translate, typed
 from adapters.spi import (
@@ -179,31 +180,7 @@ async def ending(events: AsyncIterator[Event]) -> Event:
 
 
 async def answer(send: Send, status: int, document: Any) -> None:
-    body = orjson.dumps(document, default=str)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def until_gone(work: Any, receive: Receive) -> None:
-    """Runs `work`; cancels it when the client goes away."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(disconnected(receive))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
-    finally:
-        gone.cancel()
-        task.cancel()
-
-
-async def disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await respond(send, status, orjson.dumps(document, default=str))
 
 
 async def stream(events: Any, receive: Receive, send: Send, id: str) -> None:

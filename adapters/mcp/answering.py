@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from adapters.asgi import JSON
 from adapters.mcp import translate
 from adapters.mcp.dialogue import HEARTBEAT, Fault, Needs, Raw, Reply
 from adapters.mcp.near import KNOWN, Near
@@ -12,7 +13,6 @@ from adapters.mcp.rpc import SERVER_KEY, Message
 from adapters.mcp.server import INFO, of_era
 from adapters.spi import Answer, Ask, Part, Progress, Send
 
-JSON = (b"content-type", b"application/json")
 STREAM = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),

@@ -10,6 +10,7 @@ import orjson
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 
+from adapters.asgi import Leaving, read, respond
 from adapters.errors import GatewayError, Unknown
 from adapters.mcp import own_tools, server
 from adapters.mcp.answering import HttpPeer, Table
@@ -18,7 +19,7 @@ from adapters.mcp.near import LEVELS, Near, Nears, Session, Sessions
 from adapters.mcp.plain import Headers, is_plain, is_watch
 from adapters.mcp.proxy import Proxy
 from adapters.mcp.rpc import INTERNAL, INVALID_PARAMS, INVALID_REQUEST, Message
-from adapters.mcp.streams import Leaving, Streams, read, respond
+from adapters.mcp.streams import Streams
 from adapters.mcp.subscriptions import Subscriptions
 from adapters.spi import Catalog, Host, Invoke, Receive, Route, Scope, Send
 
