@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from adapters.errors import Full
+from gateway.batches import Batches, Pace
 from registry.store import Store
 from registry.tables import audit
 
@@ -53,9 +54,9 @@ class Audit:
         self._store = store
         self._limit = limit
         self._lines: deque[Line] = deque()
-        self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._writer: asyncio.Task[None] | None = None
+        batches = Batches("audit", self.flush, Pace(0.2, again=1))
+        self._wake, self.start, self.stop = batches.wake, batches.start, batches.stop
 
     def require_room(self) -> None:
         """Raises `Full` when lines wait and cannot be written: no call goes unrecorded."""
@@ -66,17 +67,7 @@ class Audit:
         if len(self._lines) >= self._limit and line.code == Full.code and not line.agent:
             return  # refused for want of this very room, before it went anywhere
         self._lines.append(line)
-        self._wake.set()
-
-    async def start(self) -> None:
-        self._writer = asyncio.create_task(self._write_for_ever(), name="audit")
-
-    async def stop(self) -> None:
-        """Writes what is left."""
-        if self._writer:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        await self.flush()
+        self._wake()
 
     async def flush(self) -> None:
         """Writes all waiting lines; on a fault of the store they stay, and the fault is raised.
@@ -94,17 +85,6 @@ class Audit:
                 await self._store.run(lambda connection, rows=rows: _insert(connection, rows))
                 for _ in batch:
                     self._lines.popleft()
-
-    async def _write_for_ever(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await asyncio.sleep(0.2)  # gathers a batch
-            try:
-                await self.flush()
-            except Exception:  # noqa: BLE001 - the lines stay queued, the limit holds calls back, and the next turn tries again
-                await asyncio.sleep(1)
-                self._wake.set()
 
     async def tree(self, call: str) -> list[dict[str, Any]]:
         """All lines of the chain that the call belongs to, oldest first; empty if it is unknown."""

@@ -1,12 +1,12 @@
 """How much each principal calls: today, and when last. Counted in memory, written in batches, off the call path."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, update
 
+from gateway.batches import Batches, Pace
 from registry.store import Store
 from registry.tables import keys
 
@@ -23,8 +23,8 @@ class Usage:
         self._calls: dict[str, tuple[int, int]] = {}
         self._last: dict[str, float] = {}
         self._fresh: set[str] = set()
-        self._wake = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
+        batches = Batches("usage", self.flush, Pace(EVERY))
+        self._wake, self.start, self.stop = batches.wake, batches.start, batches.stop
 
     def learn(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """What the store knows of keys that were not counted here yet."""
@@ -54,17 +54,7 @@ class Usage:
 
     def _touch(self, id: str) -> None:
         self._fresh.add(id)
-        self._wake.set()
-
-    async def start(self) -> None:
-        self._writer = asyncio.create_task(self._write_for_ever(), name="usage")
-
-    async def stop(self) -> None:
-        """Writes what is left."""
-        if self._writer:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        await self.flush()
+        self._wake()
 
     async def flush(self) -> None:
         """Writes what changed since the last time. On a fault of the store it stays to be written."""
@@ -80,16 +70,6 @@ class Usage:
         except Exception:
             self._fresh |= batch
             raise
-
-    async def _write_for_ever(self) -> None:
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(EVERY)
-            self._wake.clear()
-            try:
-                await self.flush()
-            except Exception:  # noqa: BLE001 - it stays to be written, and the next turn tries again
-                self._wake.set()
 
 
 def today() -> int:
