@@ -19,6 +19,7 @@ from adapters.spi import (
     CallRecord,
     Data,
     Error,
+    Event,
     File,
     Form,
     Part,
@@ -104,8 +105,8 @@ EVENTS = [
 
 
 @pytest.mark.parametrize(("event", "name", "document"), EVENTS, ids=lambda v: v if isinstance(v, str) else "")
-def test_events_as_documents(event: object, name: str, document: object) -> None:
-    assert translate.event(event) == (name, document)  # type: ignore[arg-type]
+def test_events_as_documents(event: Event, name: str, document: object) -> None:
+    assert translate.event(event) == (name, document)
 
 
 def test_questions_of_each_kind() -> None:

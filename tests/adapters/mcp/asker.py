@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from adapters.errors import BadArguments
 from adapters.spi import (
     Address,
     Agent,
@@ -60,7 +61,7 @@ class Asker:
         return self
 
     def inbound(self, host: Host) -> Inbound:
-        raise NotImplementedError
+        raise BadArguments("nobody calls from there")
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:

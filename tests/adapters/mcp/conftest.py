@@ -36,6 +36,9 @@ async def door(tmp_path: Path) -> AsyncIterator[HouseDoor]:
 class Told:
     """Runs commands, and keeps what they said."""
 
+    door: Any
+    """A whole `Door`, or what a test needs of one."""
+
     def __init__(self, door: Door, platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
         self.door = door
         self.platform = platform

@@ -75,7 +75,7 @@ SERVERS: dict[str, Any] = {
 
 async def test_all_kinds(run: Told, platform: Platform, door: Recorder) -> None:
     write(platform, "claude-desktop", {"mcpServers": SERVERS})
-    run.door = door  # type: ignore[assignment]
+    run.door = door
     said = await run(take, "claude-desktop")
     assert run.code == 1, "one of them does not work"
     assert SECRET not in said
@@ -109,7 +109,7 @@ async def test_all_kinds(run: Told, platform: Platform, door: Recorder) -> None:
 
 async def test_a_dry_run_changes_nothing(run: Told, platform: Platform, door: Recorder) -> None:
     write(platform, "vscode", {"servers": SERVERS})
-    run.door = door  # type: ignore[assignment]
+    run.door = door
     said = json.loads(await run(take, "vscode", "--dry-run", "--json"))
     assert run.code == 0
     assert not door.upstreams
@@ -125,7 +125,7 @@ async def test_one_of_them(run: Told, platform: Platform, door: Recorder) -> Non
     write(
         platform, "zed", {"context_servers": {"a": {"command": {"path": "x", "args": ["y"], "env": {"E": 1}}}, "b": 1}}
     )
-    run.door = door  # type: ignore[assignment]
+    run.door = door
     await run(take, "zed", "--only", "a")
     assert (door.upstreams["a"].command, door.upstreams["a"].options) == (("x", "y"), {"env": {"E": "1"}})
     with pytest.raises(Unknown, match="knows no server 'c'; there are: a, b"):
@@ -136,7 +136,7 @@ async def test_claude_code_keeps_servers_in_three_places(run: Told, platform: Pl
     local = {str(platform.folder): {"mcpServers": {"local": {"command": "l"}}}, "/x": {"mcpServers": {"far": {}}}}
     write(platform, "claude-code", {"mcpServers": {"mine": {"command": "m"}}, "projects": local})
     write(platform, "claude-code", {"mcpServers": {"project": {"command": "p"}}}, project=True)
-    run.door = door  # type: ignore[assignment]
+    run.door = door
     await run(take, "claude-code")
     assert {name: u.command for name, u in door.upstreams.items()} == {
         "mine": ("m",), "local": ("l",), "project": ("p",),
@@ -153,13 +153,13 @@ async def test_claude_code_keeps_servers_in_three_places(run: Told, platform: Pl
 )
 async def test_a_file(run: Told, platform: Platform, door: Recorder, value: Any) -> None:
     (platform.folder / "some.json").write_text(json.dumps(value))
-    run.door = door  # type: ignore[assignment]
+    run.door = door
     await run(take, "some.json")
     assert list(door.upstreams) == ["a"]
 
 
 async def test_what_is_not_there(run: Told, platform: Platform, door: Recorder) -> None:
-    run.door = door  # type: ignore[assignment]
+    run.door = door
     with pytest.raises(Unknown, match="Windsurf has no settings here"):
         await run(take, "windsurf")
     with pytest.raises(Unknown, match="did you mean 'windsurf'"):
