@@ -1,13 +1,12 @@
 # Every target sets up what it needs; the second time is quick.
 PYTHON ?= python3
 BIN := .venv/bin
-TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit lint types bench conformance faults docs wire lock clean
+.PHONY: help install run test unit e2e lint types bench conformance faults docs wire lock clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 install: .venv/.installed ## the virtual environment, from requirements.lock
 
@@ -23,11 +22,13 @@ install: .venv/.installed ## the virtual environment, from requirements.lock
 run: install ## a real ElizaOS server and the gateway; TOUR=exit ends after the tour; MODEL=smollm2 thinks
 	@TOUR="$(TOUR)" MODEL="$(MODEL)" $(BIN)/python -m examples.tour
 
-test: install lint types ## every test
-	@$(BIN)/python -m pytest -m "not slow" $(TESTS)
+test: lint types unit e2e ## every test
 
-unit: install ## the tests without real servers
-	@$(BIN)/python -m pytest -m "not e2e" $(TESTS)
+unit: install ## the tests without real servers, three at a time
+	@$(BIN)/python -m pytest -n 3 -m "not e2e and not slow" tests
+
+e2e: install ## the tests with real servers and real clients
+	@$(BIN)/python -m pytest -m "e2e and not slow" tests
 
 lint: install ## ruff: style and its limits
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

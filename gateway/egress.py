@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Literal
 
@@ -23,6 +24,12 @@ from adapters.errors import Denied
 from gateway import http1
 
 LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=128, keepalive_expiry=60)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust; reading it takes 25 ms, so it is read once a process."""
+    return httpx2.create_ssl_context()
 
 
 class _Late:
@@ -222,7 +229,7 @@ class Egress:
     """The two pools of the process. Close with `aclose`."""
 
     def __init__(self, transport: Literal["fast", "plain"] = "fast") -> None:
-        context = httpx2.create_ssl_context()
+        context = _certificates()
         plain = _Pool(context, OpenBackend())
         self._plain = plain
         self.configured = http1.Pool(context, plain) if transport == "fast" else plain

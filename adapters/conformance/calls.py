@@ -202,21 +202,33 @@ async def without_a_conversation_nothing_is_remembered(b: Bench) -> None:
 
 @check()
 async def nothing_leaks(b: Bench) -> None:
-    """After many calls there are no more tasks and files than after a few."""
-    for _ in range(5):
-        await unary(b)
-    tasks, files = len(asyncio.all_tasks()), sockets()
+    """After many calls there are no more tasks and files than after as many before."""
+    await unary(b)
+    tasks = len(asyncio.all_tasks())
+    await _many(b)
+    files = sockets()
+    await _many(b)
+    await b.settled(tasks + POOL, files + POOL)
+
+
+async def _many(b: Bench) -> None:
     await asyncio.gather(*(unary(b) for _ in range(20)))
     for _ in range(20):
         await unary(b)
-    await b.settled(tasks + POOL, files + POOL)
 
 
 @check("cancel", "hang", "running")
 async def what_is_cut_short_leaves_nothing(b: Bench) -> None:
-    """After deadlines and hanging up nobody works, and no task or file is left."""
+    """After deadlines and hanging up nobody works, no task is left, and no more connections than the last time."""
     await unary(b)
-    tasks, files = len(asyncio.all_tasks()), sockets()
+    tasks = len(asyncio.all_tasks())
+    await _cut_short(b)
+    files = sockets()
+    await _cut_short(b)
+    await b.settled(tasks + POOL, files + POOL)
+
+
+async def _cut_short(b: Bench) -> None:
     await asyncio.gather(*(b.fault(b.call(b.far.hang(), deadline=time.time() + 0.1)) for _ in range(POOL)))
     await b.until(lambda: b.far.running() == 0, "the far side stops at the deadline")
     calls = [asyncio.create_task(b.events(b.call(b.far.hang()))) for _ in range(POOL)]
@@ -225,4 +237,3 @@ async def what_is_cut_short_leaves_nothing(b: Bench) -> None:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     await b.until(lambda: b.far.running() == 0, "the far side stops when the callers have gone")
-    await b.settled(tasks + POOL, files + POOL)

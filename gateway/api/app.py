@@ -22,17 +22,19 @@ PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas
 CODES = {400: "Not as it must be.", 401: "No valid key.", 403: "Not with this key.", 404: "Not there.",
          409: "In the way.", 413: "Too large.", 415: "Not JSON."}  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
+_document: dict[str, Any] = {}
+"""The OpenAPI document of `/v1`: the same for each gateway of a process, and made once."""
 
 
 def routes(gateway: "Gateway") -> list[Route]:
     """One claimed route for each path of the FastAPI app, with its fragment of the OpenAPI document."""
     app = _application(gateway)
-    document = app.openapi()
-    _true(document)
+    if not _document:
+        _document.update(_true(app.openapi()))
     found: list[Route] = []
-    for path, operations in document["paths"].items():
+    for path, operations in _document["paths"].items():
         methods = tuple(method.upper() for method in METHODS if method in operations)
-        fragment: Mapping[str, Any] = {"paths": {path: operations}, "components": document.get("components", {})}
+        fragment: Mapping[str, Any] = {"paths": {path: operations}, "components": _document.get("components", {})}
         found.append(Route(path, _plain(app), methods, openapi=fragment))
     return found
 
@@ -55,7 +57,7 @@ def _plain(app: FastAPI) -> Any:
     return run
 
 
-def _true(document: dict[str, Any]) -> None:
+def _true(document: dict[str, Any]) -> dict[str, Any]:
     """FastAPI's own 422 never happens here; what does happen is written in."""
     document.get("components", {}).get("schemas", {}).pop("HTTPValidationError", None)
     document.get("components", {}).get("schemas", {}).pop("ValidationError", None)
@@ -65,6 +67,7 @@ def _true(document: dict[str, Any]) -> None:
             for code, text in CODES.items():
                 if method != "get" or code not in (409, 413, 415):
                     operation["responses"].setdefault(str(code), {"description": text, "content": PROBLEM})
+    return document
 
 
 def _application(gateway: "Gateway") -> FastAPI:
