@@ -12,7 +12,8 @@
     can = ["stream", "cancel"]            # of CAN below; what is not listed, the adapter does not do
     [trust]                               # messages from this network: authenticated, bound, replay_proof
     authenticated = true
-    [commands]                            # words after `doolittle`, each "module:function" (adapters.spi.Command)
+    [commands]                            # words after `doolittle`, each "module:function" (adapters.spi.Command);
+                                          # "publish morse" is the command `publish`, for the network morse
     morse-key = "doolittle_morse.key:command"
 """
 

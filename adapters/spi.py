@@ -44,18 +44,18 @@ from adapters.call import (
     Text,
     Visit,
 )
+from adapters.errors import GatewayError
+from adapters.host import Calls, Evidence, Host, Keyring, Replay, State
 from registry.model import Address, Agent, Json, Price, Tool, View
 
 if TYPE_CHECKING:
-    import httpx2
     from pydantic import BaseModel
-    from structlog.typing import FilteringBoundLogger
 
 __all__ = [
     "ASGI", "Accepted", "Adapter", "Address", "Agent", "Answer", "Ask", "Call", "CallRecord", "Caller", "Calls",
     "Catalog", "Command", "Content", "Data", "Door", "Error", "Event", "Evidence", "File", "Finds", "Form", "Handle",
     "Hop", "Host", "INLINE_LIMIT", "Inbound", "Invoke", "Json", "Keyring", "LAST", "MAX_DEPTH", "MAX_DESCENDANTS",
-    "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive", "Report", "Request", "Result",
+    "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive", "Replay", "Report", "Request", "Result",
     "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Text", "Tool", "Upstream", "View", "Visit",
 ]  # fmt: skip
 
@@ -145,7 +145,8 @@ class Route:
 
     The border checks Host, Origin, content type (`accepts`), size, and the key before `app` runs; the caller stands in
     `scope["caller"]`. `open`: the app brings evidence of its own to `Host.authenticate`, or serves anybody.
-    `openapi` is a fragment `{"paths": …, "components": …}` of the document that the gateway sums up.
+    `openapi` is a fragment `{"paths": …, "components": …}` of the document that the gateway sums up. `refuse` says in
+    the network's own form what the border refuses; without it that is a problem document.
     """
 
     path: str
@@ -154,6 +155,7 @@ class Route:
     accepts: tuple[str, ...] = ("application/json",)
     open: bool = False
     openapi: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    refuse: "Callable[[GatewayError, Send], Awaitable[None]] | None" = None
 
 
 class Catalog(Protocol):
@@ -204,89 +206,6 @@ class Inbound(Protocol):
 
     def serve(self, invoke: Invoke, catalog: Catalog) -> AbstractAsyncContextManager[Sequence[Route]]:
         """Claim paths for as long as the context is open."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What somebody shows to say who they are: a `kind` ("bearer", "envelope") and its value, by `network`."""
-
-    network: str
-    kind: str
-    value: str = field(repr=False)
-
-
-class State(Protocol):
-    """A small durable map of one adapter's own. Not for the call path."""
-
-    async def get(self, key: str) -> bytes | None: ...
-    async def put(self, key: str, value: bytes) -> None: ...
-    async def delete(self, key: str) -> None: ...
-
-
-class Keyring(Protocol):
-    """Identities of our own on other networks, all from one master seed."""
-
-    def seed(self, *path: str) -> bytes:
-        """32 bytes, the same for the same path for ever, and not to be guessed from it."""
-        ...
-
-
-class Calls(Protocol):
-    """Calls that are running or kept (an hour, 10,000), each readable by its own caller only (others: `Unknown`)."""
-
-    def get(self, id: str, caller: Caller) -> CallRecord: ...
-
-    def follow(self, id: str, caller: Caller) -> AsyncIterator[Event]:
-        """All events from the first. Hanging up leaves the call running."""
-        ...
-
-    async def cancel(self, id: str, caller: Caller) -> CallRecord: ...
-
-    def detach(self, id: str, caller: Caller) -> CallRecord:
-        """From here on, hanging up leaves the call running."""
-        ...
-
-
-class Host(Protocol):
-    """What the gateway gives to an adapter, one object for each upstream or face."""
-
-    @property
-    def http(self) -> "httpx2.AsyncClient":
-        """Shared connections. Reaches the upstream's own origin, and public addresses; every other address, given by
-        whomever and by redirects too, is refused at connect time."""
-        ...
-
-    @property
-    def log(self) -> "FilteringBoundLogger": ...
-    @property
-    def base_url(self) -> str:
-        """Where others reach this gateway, without a slash at the end."""
-        ...
-
-    @property
-    def keyring(self) -> Keyring: ...
-    @property
-    def calls(self) -> Calls: ...
-    def seal(self, plain: bytes) -> bytes:
-        """For rest: only this gateway opens it again."""
-        ...
-
-    def open(self, sealed: bytes) -> bytes:
-        """Raises `Expired` for what this gateway did not seal."""
-        ...
-
-    async def authenticate(self, evidence: Evidence) -> Caller:
-        """Raises `Unauthenticated`."""
-        ...
-
-    def state(self, namespace: str) -> State: ...
-    def patience(self, client: str, usual: float) -> float:
-        """Seconds that this client program waits for an answer, by the operator's word, else `usual`. 0: for ever."""
-        ...
-
-    def changed(self, upstream: str) -> None:
-        """The upstream's list of agents or tools changed: please refresh it soon."""
         ...
 
 

@@ -26,8 +26,10 @@ from gateway.catalog import CallerCatalog
 from gateway.egress import Egress
 from gateway.host import OwnHost
 from gateway.invoke import CallPath, Parts
+from gateway.keyring import MasterKeyring
 from gateway.keys import Keys
 from gateway.limits import Limits
+from gateway.replay import ReplayLog
 from gateway.settings import ConfigFault, Settings
 from gateway.settings import upstream as configured
 from gateway.telemetry import Metrics
@@ -51,7 +53,8 @@ class Gateway:
         self.store = Store(settings.database_url)
         self.registry = Registry(self.store)
         self.metrics = Metrics()
-        self.keys = Keys(self.store)
+        self.keys = Keys(self.store, settings.networks)
+        self.replays = ReplayLog(self.store)
         self.calls = CallTable(settings.calls)
         self.audit = Audit(self.store, settings.limits.audit_queue)
         self.catalog = CallerCatalog(self.registry)
@@ -64,6 +67,8 @@ class Gateway:
             self.seal = sealing.load(self.settings.seal_key, self.settings.data_dir)
             await self.store.open()
             stack.push_async_callback(self.store.close)
+            self.keyring = MasterKeyring(self.store, self.seal)
+            await self.keyring.load()
             await self.registry.load()
             self.registry.declare(self.settings.declared())
             await self.keys.load()
@@ -117,13 +122,20 @@ class Gateway:
         return found
 
     def _upstream_host(self, upstream: Upstream) -> OwnHost:
-        return self._host(f"upstream/{upstream.name}", upstream.url)
+        return self._host(f"upstream/{upstream.name}", upstream.url, network=upstream.network)
 
-    def _host(self, name: str, *urls: str) -> OwnHost:
+    def _face_host(self, network: str) -> OwnHost:
+        """Raises `ConfigFault` for a secret that cannot be read."""
+        said = self.settings.networks.get(network)
+        options = said.options(self.settings.data_dir.parent) if said else {}
+        return self._host(f"face/{network}", network=network, options=options)
+
+    def _host(self, name: str, *urls: str, network: str = "", options: Mapping[str, Any] | None = None) -> OwnHost:
         return OwnHost(
-            name=name, http=self.egress.client(*urls), base_url=self.base_url, calls=self.calls, secrets=self.seal,
-            keys=self.keys, store=self.store, on_change=lambda upstream: self.upstreams.changed(upstream),
-            clients=self.settings.patience.clients,
+            name=name, urls=urls, egress=self.egress, http=self.egress.client(*urls), options=options or {},
+            base_url=self.base_url, calls=self.calls, keyring=self.keyring, replay=self.replays.of(network),
+            secrets=self.seal, keys=self.keys, store=self.store, clients=self.settings.patience.clients,
+            on_change=lambda upstream: self.upstreams.changed(upstream),
         )  # fmt: skip
 
     # -- faces ----------------------------------------------------------------------------------------------------
@@ -150,10 +162,11 @@ class Gateway:
 
     async def _face(self, found: Found, stack: AsyncExitStack) -> Sequence[Route]:
         try:
-            inbound = found.load().inbound(self._host(f"face/{found.name}"))
+            inbound = found.load().inbound(self._face_host(found.name))
             return await stack.enter_async_context(inbound.serve(self.invoke, self.catalog))
-        except GatewayError as fault:
-            log.error("a network is not served", network=found.name, said=fault.public)
+        except (GatewayError, ConfigFault) as fault:
+            said = fault.public if isinstance(fault, GatewayError) else str(fault)
+            log.error("a network is not served", network=found.name, said=said)
             return ()
 
     def _router(self, claimed: list[tuple[str, Route]]) -> ASGI:

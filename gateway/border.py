@@ -138,7 +138,7 @@ class Gate:
                 raise
             if fault in excess:
                 await self._drain(receive)
-            await refuse(fault, send)
+            await (self._route.refuse or refuse)(fault, send)
 
     async def _drain(self, receive: Receive) -> None:
         """Reads on for a while and drops it, so that the client is there to read the answer."""

@@ -9,8 +9,10 @@ import httpx2
 import structlog
 from sqlalchemy import Connection, delete, insert, select
 
-from adapters.spi import Caller, Calls, Evidence, Keyring, State
+from adapters.spi import Caller, Calls, Evidence, Json, Keyring, State
+from gateway.egress import Egress
 from gateway.keys import Keys
+from gateway.replay import Replay
 from gateway.seal import Seal
 from registry.store import Store
 from registry.tables import state as table
@@ -21,9 +23,14 @@ class OwnHost:
     """One for each upstream or face; `name` keeps what they seal and store apart."""
 
     name: str
+    urls: tuple[str, ...]
+    egress: Egress
     http: httpx2.AsyncClient
+    options: Mapping[str, Json]
     base_url: str
     calls: Calls
+    keyring: Keyring
+    replay: Replay
     secrets: Seal
     keys: Keys
     store: Store
@@ -34,9 +41,8 @@ class OwnHost:
     def log(self) -> Any:
         return structlog.get_logger().bind(of=self.name)
 
-    @property
-    def keyring(self) -> Keyring:
-        return self.secrets
+    def client(self, *urls: str) -> httpx2.AsyncClient:
+        return self.egress.client(*self.urls, *urls)
 
     def seal(self, plain: bytes) -> bytes:
         return self.secrets.seal(plain, f"host\0{self.name}")

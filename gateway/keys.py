@@ -4,7 +4,9 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 from adapters.errors import CallerError, Unauthenticated, Unknown
 from adapters.spi import Caller, Evidence
 from gateway.limits import Allowance, rate
+from gateway.settings import NetworkSettings
 from gateway.usage import Usage
 from registry.store import Store
 from registry.tables import keys
@@ -68,8 +71,9 @@ class Wanted:
 class Keys:
     """All keys. With none, everybody is `LOCAL`; the server then binds to loopback only."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, networks: Mapping[str, NetworkSettings] | None = None) -> None:
         self._store = store
+        self.networks = networks or {}
         self.usage = Usage(store)
         self._keys: dict[str, tuple[Key, dict[str, Caller]]] = {}
         self._allowances: dict[str, Allowance] = {}
@@ -100,10 +104,21 @@ class Keys:
         self._master = secret
 
     async def authenticate(self, evidence: Evidence) -> Caller:
-        """The caller behind a bearer secret. Raises `Unauthenticated`."""
+        """The caller behind a bearer secret, or an identity of a network. Raises `Unauthenticated`."""
+        if evidence.kind == "envelope":
+            return self._identity(evidence.value, evidence.network)
         if evidence.kind != "bearer":
             raise Unauthenticated(f"'{evidence.kind}' is no evidence that this gateway knows")
         return self.bearer(evidence.value, evidence.network)
+
+    def _identity(self, identity: str, network: str) -> Caller:
+        """Who is known on a network and not here: let in as the operator says, and by all while nobody has a key."""
+        said = self.networks.get(network)
+        if self._any and not any(fnmatchcase(identity, glob) for glob in (said.admit if said else ())):
+            raise Unauthenticated(
+                f"'{identity}' is not let in; the operator does, in the file: [networks.{network}] admit = [\"…\"]"
+            )
+        return Caller(f"{network}:{identity}", network, identity, said.allow if said else ("*",))
 
     def bearer(self, secret: str, network: str) -> Caller:
         """As `authenticate`. An empty secret is enough while no keys exist."""

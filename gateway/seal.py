@@ -16,7 +16,7 @@ VERSION = b"\x01"
 
 
 class Seal:
-    """Seals bytes for one purpose; also the `Keyring`, since both hang on the same key."""
+    """Seals bytes for one purpose."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
@@ -37,10 +37,6 @@ class Seal:
             return self._aead.decrypt(sealed[1:13], sealed[13:], purpose.encode())
         except InvalidTag as fault:
             raise Expired("this token was not made by this gateway, or for something else") from fault
-
-    def seed(self, *path: str) -> bytes:
-        """32 bytes for an identity (`adapters.spi.Keyring`): HKDF-SHA256 over the length-prefixed path."""
-        return self._derive(b"keyring" + b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in path))
 
     def _derive(self, info: bytes) -> bytes:
         return HKDF(SHA256(), 32, b"doolittle", info).derive(self._key)

@@ -109,6 +109,24 @@ class UpstreamSettings(BaseModel):
     trusted: bool = Field(True, description="False: changed tools wait for `doolittle approve`.")
 
 
+class NetworkSettings(BaseModel):
+    """How one network's face behaves. Keys beyond these are the network's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    admit: tuple[str, ...] = Field((), description="Globs of its identities that may call once there are keys.")
+    allow: tuple[str, ...] = Field(("*",), description="Globs over public names of the tools that they may call.")
+    key: str = Field("", description="A secret of the network's own, written as those of upstreams.")
+
+    def options(self, home: Path) -> dict[str, Any]:
+        """What the adapter gets: the network's own keys, secrets resolved. Raises `ConfigFault`."""
+        said = {name: _referred(value, home) if isinstance(value, dict) else value for name, value in self._own()}
+        return said | ({"key": secret(self.key, home)} if self.key else {})
+
+    def _own(self) -> list[tuple[str, Any]]:
+        return list((self.model_extra or {}).items())
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -123,6 +141,7 @@ class Settings(Section):
     patience: PatienceSettings = PatienceSettings()
     views: dict[str, ViewSettings] = Field(default_factory=dict[str, ViewSettings])
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict[str, UpstreamSettings])
+    networks: dict[str, NetworkSettings] = Field(default_factory=dict[str, NetworkSettings])
 
     def declared(self) -> list[View]:
         """The views of the file."""
@@ -179,7 +198,7 @@ def _known(where: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
     for part in where:
         kind = model.model_fields[part].annotation if part in model.model_fields else None
-        of_many = ViewSettings if "views" in where[:1] else UpstreamSettings
+        of_many = {"views": ViewSettings, "networks": NetworkSettings}.get(where[0], UpstreamSettings)
         model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else of_many
     return list(model.model_fields)
 

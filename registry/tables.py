@@ -5,7 +5,7 @@ Rows of `agents` and `tools` are never deleted: a name is given once.
 
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision of `migrations/`."""
 
 metadata = MetaData(
@@ -124,4 +124,12 @@ state = Table(
     Column("namespace", String(128), primary_key=True),
     Column("key", String(256), primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("scope", String(128), primary_key=True),
+    Column("mark", String(128), primary_key=True),
+    Column("expires", Float, nullable=False, index=True),
 )

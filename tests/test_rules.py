@@ -64,7 +64,7 @@ def test_every_setting_error_and_contract_member_is_documented() -> None:
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.GatewayError):
             assert f"| {kind.__name__} | `{kind.code}` | {kind.status} | {kind.usually} |" in table
-    for path in (ROOT / "adapters" / "spi.py", ROOT / "adapters" / "call.py"):
+    for path in (ROOT / "adapters" / f"{name}.py" for name in ("spi", "call", "host")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef):
                 assert ast.get_docstring(node), f"{node.name} has no docstring"

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from adapters.errors import BadArguments, CallerError, GatewayError, Unknown
 from adapters.spi import Receive, Route, Scope, Send, Upstream
 from gateway.api import models as m
+from gateway.api.keyring import keyring
 from gateway.api.views import views
 from gateway.api.who import Admin, Anybody
 from gateway.keys import Wanted
@@ -83,10 +85,16 @@ def _application(gateway: "Gateway") -> FastAPI:
         problem = BadArguments(said or "the body is not JSON")
         return JSONResponse(problem.problem(), 400, media_type="application/problem+json")
 
+    @app.exception_handler(HTTPException)
+    async def _unreadable(_request: Request, fault: HTTPException) -> JSONResponse:
+        problem = BadArguments(str(fault.detail) if fault.status_code != 400 else "the body is not JSON in UTF-8")
+        return JSONResponse(problem.problem(), 400, media_type="application/problem+json")
+
     _catalogue(app, gateway)
     _upstreams(app, gateway)
     views(app, gateway)
     _keys(app, gateway)
+    keyring(app, gateway)
     _operations(app, gateway)
     _inside(app, gateway)
     return app
@@ -247,6 +255,7 @@ def _inside(app: FastAPI, gateway: "Gateway") -> None:
             return {"added": [], "removed": [], "changed": []}
         try:
             gateway.settings = read(gateway.config_file)
+            gateway.keys.networks = gateway.settings.networks
             gateway.registry.declare(gateway.settings.declared())
         except ConfigFault as fault:
             raise BadArguments(str(fault)) from fault

@@ -5,13 +5,13 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from adapters.errors import GatewayError
+from adapters.errors import BadArguments, GatewayError
 from adapters.load import Adapters
-from gateway.cli import calling, managing, operating, views
+from gateway.cli import calling, keyring, managing, operating, views
 from gateway.cli.house import House, Place, exit_code, house
 from gateway.cli.show import say
 from gateway.settings import ConfigFault
@@ -23,6 +23,13 @@ app = typer.Typer(
     help="The gateway that lets agents of any network call agents of any other.",
 )  # fmt: skip
 Loop = Callable[[], asyncio.AbstractEventLoop]
+
+
+class Target(NamedTuple):
+    """A command of an adapter's: "module:function", and its network."""
+
+    function: str
+    network: str
 
 
 @app.callback()
@@ -60,7 +67,7 @@ def with_house(work: Callable[[House], Awaitable[int]], place: Place, loop: Loop
 
 def run() -> None:
     """The entry point."""
-    for command in (*calling.COMMANDS, *managing.COMMANDS, *views.COMMANDS, *operating.COMMANDS):
+    for command in (*calling.COMMANDS, *managing.COMMANDS, *keyring.COMMANDS, *views.COMMANDS, *operating.COMMANDS):
         command(app, with_house)
     _of_adapters()
     try:
@@ -70,26 +77,42 @@ def run() -> None:
 
 
 def _of_adapters() -> None:
-    """The commands that adapters bring: the module is imported when one is used."""
+    """The commands that adapters bring: the module is imported when one is used. A name of two words is a command that
+    several networks have: the second says which."""
+    shared: dict[str, dict[str, Target]] = {}
     for found in Adapters.installed().all():
         for name, target in (found.manifest.commands if found.manifest else {}).items():
-            _adapter_command(name, target, found.name)
+            word, _, which = name.partition(" ")
+            shared.setdefault(word, {})[which] = Target(target, found.name)
+    for word, targets in shared.items():
+        _adapter_command(word, targets)
 
 
-def _adapter_command(name: str, target: str, network: str) -> None:
+def _chosen(words: list[str], targets: dict[str, Target]) -> tuple[Target, list[str]]:
+    """Raises `BadArguments` where the first word is none of the networks."""
+    if "" in targets:
+        return targets[""], words
+    if not words or words[0] not in targets:
+        raise BadArguments(f"name the network first: {', '.join(sorted(targets))}")
+    return targets[words[0]], words[1:]
+
+
+def _adapter_command(name: str, targets: dict[str, Target]) -> None:
     settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    networks = " and ".join(sorted(target.network for target in targets.values()))
 
-    @app.command(name, context_settings=settings, help=f"A command of the network {network}.")
+    @app.command(name, context_settings=settings, help=f"A command of the network {networks}.")
     def command(ctx: typer.Context) -> None:
         async def work(here: House) -> int:
             from importlib import import_module
 
-            module, _, attribute = target.partition(":")
-            found = Adapters.installed().find(network)
+            target, words = _chosen(ctx.args, targets)
+            module, _, attribute = target.function.partition(":")
+            found = Adapters.installed().find(target.network)
             if found.fault:
                 raise ConfigFault(found.fault)
             function: Any = getattr(import_module(module), attribute)
-            return int(await function(await here.door(), ctx.args))
+            return int(await function(await here.door(), words))
 
         ctx.obj.as_json = ctx.obj.as_json or "--json" in ctx.args
         raise typer.Exit(with_house(work, ctx.obj))

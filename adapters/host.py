@@ -1,0 +1,126 @@
+"""What the gateway gives to an adapter: connections, secrets, identities, memory. Offered by `adapters.spi` too."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from adapters.call import Caller, CallRecord, Event
+from registry.model import Json
+
+if TYPE_CHECKING:
+    import httpx2
+    from structlog.typing import FilteringBoundLogger
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What somebody shows to say who they are, by `network`: a `kind` and its value.
+
+    "bearer": a key of this gateway. "envelope": an identity on that network, whose signature the adapter has verified
+    over the whole message; the operator says which are let in, and to what.
+    """
+
+    network: str
+    kind: str
+    value: str = field(repr=False)
+
+
+class State(Protocol):
+    """A small durable map of one adapter's own. Not for the call path."""
+
+    async def get(self, key: str) -> bytes | None: ...
+    async def put(self, key: str, value: bytes) -> None: ...
+    async def delete(self, key: str) -> None: ...
+
+
+class Keyring(Protocol):
+    """Identities of our own on other networks, all from one master seed."""
+
+    def seed(self, *path: str) -> bytes:
+        """32 bytes for a network and an agent: the same for the same path until the operator rotates it, and not to be
+        guessed from it."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """Grows when seeds have changed: derive anew what hangs on them."""
+        ...
+
+
+class Replay(Protocol):
+    """What must not be shown twice, kept until it expires, over restarts too. The one thing that is written on the call
+    path: committed in groups, before the call runs."""
+
+    async def admit(self, mark: bytes, expires: float) -> bool:
+        """Whether `mark` (at most 64 bytes, such as a hash of what was signed) was never shown before; it is now.
+        `expires`: seconds since the epoch, after which it is refused for its age anyhow. Raises `Full`."""
+        ...
+
+
+class Calls(Protocol):
+    """Calls that are running or kept (an hour, 10,000), each readable by its own caller only (others: `Unknown`)."""
+
+    def get(self, id: str, caller: Caller) -> CallRecord: ...
+
+    def follow(self, id: str, caller: Caller) -> AsyncIterator[Event]:
+        """All events from the first. Hanging up leaves the call running."""
+        ...
+
+    async def cancel(self, id: str, caller: Caller) -> CallRecord: ...
+
+    def detach(self, id: str, caller: Caller) -> CallRecord:
+        """From here on, hanging up leaves the call running."""
+        ...
+
+
+class Host(Protocol):
+    """What the gateway gives to an adapter, one object for each upstream or face."""
+
+    @property
+    def http(self) -> "httpx2.AsyncClient":
+        """Shared connections. Reaches the upstream's own origin, and public addresses; every other address, given by
+        whomever and by redirects too, is refused at connect time."""
+        ...
+
+    def client(self, *urls: str) -> "httpx2.AsyncClient":
+        """As `http`, and reaches the origins of these URLs too: they must be the operator's own words."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        """For a face: what the operator's file says of its network (`[networks.NAME]`), secrets resolved."""
+        ...
+
+    @property
+    def replay(self) -> Replay: ...
+    @property
+    def log(self) -> "FilteringBoundLogger": ...
+    @property
+    def base_url(self) -> str:
+        """Where others reach this gateway, without a slash at the end."""
+        ...
+
+    @property
+    def keyring(self) -> Keyring: ...
+    @property
+    def calls(self) -> Calls: ...
+    def seal(self, plain: bytes) -> bytes:
+        """For rest: only this gateway opens it again."""
+        ...
+
+    def open(self, sealed: bytes) -> bytes:
+        """Raises `Expired` for what this gateway did not seal."""
+        ...
+
+    async def authenticate(self, evidence: Evidence) -> Caller:
+        """Raises `Unauthenticated`."""
+        ...
+
+    def state(self, namespace: str) -> State: ...
+    def patience(self, client: str, usual: float) -> float:
+        """Seconds that this client program waits for an answer, by the operator's word, else `usual`. 0: for ever."""
+        ...
+
+    def changed(self, upstream: str) -> None:
+        """The upstream's list of agents or tools changed: please refresh it soon."""
+        ...
