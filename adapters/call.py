@@ -167,7 +167,8 @@ class Caller:
     `allow` are glob patterns over public tool names; `roles` are of "call", "admin", "register". `agent` is the slug of
     the agent to which the credential belongs, if it does. With `views`, only their tools are seen and called.
     `patience`: seconds after which a call of this caller's is answered with what there is so far; None: as the face
-    thinks fit, 0: never. What is allowed is the intersection along `on_behalf_of`.
+    thinks fit, 0: never. What is allowed is the intersection along `on_behalf_of`. `charged`: whose limits its calls
+    use up, where they are not its own: the caller's in whose call an agent acts.
     """
 
     id: str
@@ -179,6 +180,7 @@ class Caller:
     on_behalf_of: "Caller | None" = None
     views: tuple[str, ...] = ()
     patience: float | None = None
+    charged: str = ""
 
     def chain(self) -> tuple["Caller", ...]:
         """This caller and all on whose behalf it acts."""

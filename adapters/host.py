@@ -1,11 +1,13 @@
 """What the gateway gives to an adapter: connections, secrets, identities, memory. Offered by `adapters.spi` too."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from adapters.call import Caller, CallRecord, Event
-from registry.model import Json
+from adapters.call import Call, Caller, CallRecord, Event
+from adapters.within import Within
+from registry.model import Json, Tool
 
 if TYPE_CHECKING:
     import httpx2
@@ -117,6 +119,15 @@ class Host(Protocol):
         ...
 
     def state(self, namespace: str) -> State: ...
+    @property
+    def folder(self) -> Path:
+        """Where adapters keep files, each in a folder named as its network; it may not be there yet."""
+        ...
+
+    def within(self, call: Call, tool: Tool, allow: Sequence[str] = ("*",)) -> Within:
+        """For the agent of `tool` while it carries out `call`; `allow`: globs of all that the agent itself may call."""
+        ...
+
     def patience(self, client: str, usual: float) -> float:
         """Seconds that this client program waits for an answer, by the operator's word, else `usual`. 0: for ever."""
         ...

@@ -46,6 +46,7 @@ from adapters.call import (
 )
 from adapters.errors import GatewayError
 from adapters.host import Calls, Evidence, Host, Keyring, Replay, State
+from adapters.within import Made, Within
 from registry.model import Address, Agent, Json, Price, Tool, View
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ __all__ = [
     "ASGI", "Accepted", "Adapter", "Address", "Agent", "Answer", "Ask", "Call", "CallRecord", "Caller", "Calls",
     "Catalog", "Command", "Content", "Data", "Door", "Error", "Event", "Evidence", "File", "Finds", "Form", "Handle",
     "Hop", "Host", "INLINE_LIMIT", "Inbound", "Invoke", "Json", "Keyring", "LAST", "MAX_DEPTH", "MAX_DESCENDANTS",
-    "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive", "Replay", "Report", "Request", "Result",
-    "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Text", "Tool", "Upstream", "View", "Visit",
+    "Made", "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive", "Replay", "Report", "Request", "Result",
+    "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Text", "Tool", "Upstream", "View", "Visit", "Within",
 ]  # fmt: skip
 
 Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
@@ -224,6 +225,11 @@ class Door(Protocol):
     @property
     def config(self) -> Path:
         """The operator's file."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """As `Host.folder`."""
         ...
 
     @property

@@ -135,7 +135,8 @@ class Gateway:
             name=name, urls=urls, egress=self.egress, http=self.egress.client(*urls), options=options or {},
             base_url=self.base_url, calls=self.calls, keyring=self.keyring, replay=self.replays.of(network),
             secrets=self.seal, keys=self.keys, store=self.store, clients=self.settings.patience.clients,
-            on_change=lambda upstream: self.upstreams.changed(upstream),
+            on_change=lambda upstream: self.upstreams.changed(upstream), folder=self.settings.data_dir,
+            catalog=self.catalog, invoke=lambda call: self._path.invoke(call),
         )  # fmt: skip
 
     # -- faces ----------------------------------------------------------------------------------------------------

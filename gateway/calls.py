@@ -183,7 +183,8 @@ class CallTable:
     def parent(self, call: Call) -> Running | None:
         """The running call that caused this one: named by the caller, else inferred from the agent's own key."""
         if call.parent:
-            found = self._by_id.get(call.parent)
+            for_whom = call.caller.on_behalf_of  # ids are each caller's own: another's call of that id is no parent
+            found = self._calls.get((for_whom.id, call.parent)) if for_whom else self._by_id.get(call.parent)
             return found if found is not None and found.ended is None else None
         if not call.caller.agent:
             return None

@@ -1,19 +1,21 @@
 """What the gateway gives to an adapter (`adapters.spi.Host`), and the adapter's durable map."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import structlog
 from sqlalchemy import Connection, delete, insert, select
 
-from adapters.spi import Caller, Calls, Evidence, Json, Keyring, State
+from adapters.spi import Call, Caller, Calls, Catalog, Evidence, Invoke, Json, Keyring, State, Tool, Within
 from gateway.egress import Egress
 from gateway.keys import Keys
 from gateway.replay import Replay
 from gateway.seal import Seal
+from gateway.within import OwnWithin
 from registry.store import Store
 from registry.tables import state as table
 
@@ -36,6 +38,9 @@ class OwnHost:
     store: Store
     on_change: Callable[[str], None]
     clients: Mapping[str, float]
+    folder: Path
+    catalog: Catalog
+    invoke: Invoke
 
     @property
     def log(self) -> Any:
@@ -55,6 +60,9 @@ class OwnHost:
 
     def state(self, namespace: str) -> State:
         return StoredState(self.store, f"{self.name}\0{namespace}")
+
+    def within(self, call: Call, tool: Tool, allow: Sequence[str] = ("*",)) -> Within:
+        return OwnWithin(call, tool, allow, self.catalog, self.invoke)
 
     def patience(self, client: str, usual: float) -> float:
         return next((seconds for glob, seconds in self.clients.items() if fnmatchcase(client, glob)), usual)

@@ -37,7 +37,8 @@ def rate(said: str) -> RateLimitItem | None:
 
 
 class Limits:
-    """Counts calls by the caller itself, whomever it acts for; and running calls over all callers."""
+    """Counts calls by the caller itself, whomever it acts for, or by who is `charged` for it; and running calls over
+    all callers. How many run at once is the caller's own: who is charged has a call running already."""
 
     def __init__(self, settings: LimitSettings, allowance: Callable[[str], Allowance], usage: Usage) -> None:
         self._rate = rate(settings.rate)
@@ -55,20 +56,21 @@ class Limits:
         """
         if self.running > self._concurrent:
             raise Full(f"{self._concurrent} calls are running already", retry_after=1)
-        own = self._allowance(caller.id)
-        if own.concurrent is not None and self._running[caller.id] >= own.concurrent:
+        payer = caller.charged or caller.id
+        own = self._allowance(payer)
+        if own.concurrent is not None and not caller.charged and self._running[caller.id] >= own.concurrent:
             raise RateLimited(f"{own.concurrent} calls of this key are running already", retry_after=1)
         if own.daily is not None and self._usage.calls(own.key) >= own.daily:
             raise RateLimited(f"more than {own.daily} calls a day (of UTC)", retry_after=DAY - time.time() % DAY)
         every = own.rate or self._rate
-        if every and not self._window.hit(every, caller.id):
-            reset = self._window.get_window_stats(every, caller.id).reset_time
+        if every and not self._window.hit(every, payer):
+            reset = self._window.get_window_stats(every, payer).reset_time
             raise RateLimited(f"more than {every}", retry_after=max(1.0, reset - time.time()))
         self._running[caller.id] += 1
 
     def spend(self, caller: Caller) -> None:
         """The call was let in: it is one of today's. No other comes between: nothing is awaited since `take`."""
-        own = self._allowance(caller.id)
+        own = self._allowance(caller.charged or caller.id)
         if own.key:
             self._usage.count(own.key)
 

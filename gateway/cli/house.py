@@ -53,6 +53,7 @@ class HouseDoor:
         self.catalog = catalog
         self.caller = caller
         self.config = house.place.config.absolute()
+        self.folder = house.place.settings.data_dir
         self.url = house.reached_at
         self.words = ("--url", house.place.url) if house.place.url else ("--config", str(self.config))
         self.address = house.address
