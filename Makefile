@@ -52,10 +52,11 @@ docs: install ## the tables in docs/ that are made from the code
 wire: install ## what the ElizaOS plugin speaks, from the gateway's OpenAPI document
 	@$(BIN)/python -m tests.e2e.plugin.wire
 
-lock: ## requirements.lock anew, from pyproject.toml
+lock: ## requirements.lock and the locks of frameworks anew
 	@$(PYTHON) -m pip --version >/dev/null && uvx --version >/dev/null && \
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra all --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/python -m adapters.sidekick.locks
 
 clean: ## all that was installed or made
 	rm -rf .venv .doolittle build plugin-ts/node_modules plugin-ts/dist examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules \

@@ -1,0 +1,85 @@
+"""`doolittle sidekick install | list | remove`: the frameworks' environments."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+
+from adapters.errors import BadArguments, Unknown
+from adapters.sidekick.frameworks import Framework, find, known
+from adapters.sidekick.venvs import Venvs
+from adapters.spi import Door
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong words raise `BadArguments`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadArguments(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="doolittle sidekick", allow_abbrev=False,
+        description="Python frameworks for sidekicks: each in an environment of its own, made with uv.",
+    )  # fmt: skip
+    parser.add_argument("what", nargs="?", default="list", choices=("install", "list", "remove"))
+    parser.add_argument("framework", nargs="*", help=" ".join(known()))
+    parser.add_argument("--venvs", default="", help="Their folder, where an upstream sets one.")
+    parser.add_argument("--more", default="", help="A folder with further frameworks.")
+    parser.add_argument("--json", action="store_true", help="Answer with JSON.")
+    return parser
+
+
+async def command(door: Door, args: Sequence[str]) -> int:
+    """Raises `GatewayError`."""
+    if "--help" in args or "-h" in args:
+        sys.stdout.write(_parser().format_help())
+        return 0
+    said = _parser().parse_args(list(args))
+    frameworks = known(said.more)
+    venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
+    chosen = [find(frameworks, name) for name in said.framework]
+    if said.what != "list" and not chosen:
+        raise BadArguments(f"which? There are: {', '.join(frameworks)}")
+    for one in chosen:
+        await _done(said.what, venvs, one)
+    rows = [_row(venvs, one) for one in (chosen or frameworks.values())]
+    if said.json:
+        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        sys.stdout.writelines(_line(row) + "\n" for row in rows)
+    return 0
+
+
+async def _done(what: str, venvs: Venvs, one: Framework) -> None:
+    if what == "install":
+        if not venvs.of(one).ready:
+            sys.stderr.write(f"installing {one.title}, about {one.megabytes} MB …\n")
+        await venvs.install(one)
+    elif what == "remove" and (not venvs.folder.exists() or not await venvs.remove(one)):
+        raise Unknown(f"'{one.name}' is not installed in {venvs.folder}")
+
+
+def _row(venvs: Venvs, framework: Framework) -> dict[str, Any]:
+    venv = venvs.of(framework)
+    facts = venv.facts() if venv.ready else {}
+    old = [p for p in venvs.folder.glob(f"{framework.name}-*") if p.is_dir() and p != venv.folder]
+    state = "installed" if venv.ready else "outdated" if old else "not installed"
+    pinned = [text.partition("==") for text in framework.requires if "==" in text]
+    wanted = {name.partition("[")[0]: number for name, _, number in pinned}
+    return {
+        "framework": framework.name, "title": framework.title, "state": state,
+        "versions": {name: facts.get("versions", {}).get(name, number) for name, number in wanted.items()},
+        "megabytes": facts.get("megabytes", framework.megabytes), "seconds": facts.get("seconds"),
+        "agents": [agent.name for agent in framework.agents], "folder": str(venv.folder) if venv.ready else None,
+    }  # fmt: skip
+
+
+def _line(row: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
+    about = "" if row["state"] == "installed" else "about "
+    return f"{row['framework']:12} {row['state']:14} {about}{row['megabytes']} MB  {versions}"

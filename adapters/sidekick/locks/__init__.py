@@ -1,0 +1,1 @@
+"""What each framework is pinned to."""

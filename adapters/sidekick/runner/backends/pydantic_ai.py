@@ -1,0 +1,86 @@
+"""Pydantic AI: an agent, and agents of the operator's (import path)."""
+
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
+
+from pydantic_ai import (
+    Agent,
+    AgentRunResultEvent,
+    FunctionToolCallEvent,
+    FunctionToolResultEvent,
+    PartDeltaEvent,
+    PartStartEvent,
+    UsageLimits,
+)  # fmt: skip
+from pydantic_ai import (
+    Tool as AgentTool,
+)
+from pydantic_ai.exceptions import UsageLimitExceeded
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, TextPartDelta, UserPromptPart
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, loaded, told
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in ("pydantic-ai-slim", "openai")}
+
+
+async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
+    agent = chosen(run, call_tool)
+    limits = UsageLimits(request_limit=run.limits.iterations)
+    text = ""
+    try:
+        async with agent.run_stream_events(told(run), message_history=remembered(run), usage_limits=limits) as events:
+            async for event in events:
+                if isinstance(event, AgentRunResultEvent):
+                    yield Final(str(event.result.output))
+                    return
+                said = written(event)
+                text += said
+                if said:
+                    yield Token(said)
+                elif isinstance(event, FunctionToolCallEvent | FunctionToolResultEvent):
+                    text = ""
+                    yield Step(type(event).__name__)
+    except UsageLimitExceeded:
+        yield Final(text, "max_iterations")
+
+
+def written(event: Any) -> str:
+    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+        return event.part.content
+    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+        return event.delta.content_delta
+    return ""
+
+
+def chosen(run: Run, call_tool: CallTool) -> Agent[Any, Any]:
+    if run.source.file:
+        raise Refused("this framework loads agents by 'load' (module:object), and from no file")
+    if run.source.load:
+        made = loaded(run.source)
+        if not isinstance(made, Agent):
+            raise Refused("what was loaded is no agent of Pydantic AI's")
+        return made
+    said = run.model
+    provider = OpenAIProvider(base_url=said.url, api_key=said.key or "none")
+    model = OpenAIChatModel(said.name, provider=provider, settings={"temperature": said.temperature})
+    return Agent(model, tools=[tool(one, call_tool) for one in run.tools])
+
+
+def remembered(run: Run) -> list[Any]:
+    return [
+        ModelRequest(parts=[UserPromptPart(content=one["text"])]) if one["role"] == "user"
+        else ModelResponse(parts=[TextPart(content=one["text"])])
+        for one in run.history
+    ]  # fmt: skip
+
+
+def tool(one: Tool, call_tool: CallTool) -> Any:
+    async def call(**arguments: Any) -> str:
+        return (await call_tool(one.name, arguments)).text
+
+    schema = {"properties": {}, **one.schema}
+    return AgentTool.from_schema(call, name=one.name, description=one.description, json_schema=schema)
