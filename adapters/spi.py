@@ -57,7 +57,8 @@ __all__ = [
     "Catalog", "Command", "Content", "Data", "Door", "Error", "Event", "Evidence", "File", "Finds", "Form", "Handle",
     "Hop", "Host", "INLINE_LIMIT", "Inbound", "Invoke", "Json", "Keyring", "LAST", "MAX_DEPTH", "MAX_DESCENDANTS",
     "Made", "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive", "Replay", "Report", "Request",
-    "Result", "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Text", "Tool", "Upstream", "View", "Visit", "Within",
+    "Result", "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Text", "Tool", "Upstream", "View", "Visit",
+    "Within",
 ]  # fmt: skip
 
 Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
