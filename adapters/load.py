@@ -10,6 +10,7 @@
     requires = ["morse-sdk>=3,<4"]        # distributions it needs
     hops = "header"                       # header | meta | message | inferred: how the chain of a call travels
     can = ["stream", "cancel"]            # of CAN below; what is not listed, the adapter does not do
+    inbound_can = ["stream", "ask"]       # where the inbound role can other things than the outbound one
     [trust]                               # messages from this network: authenticated, bound, replay_proof
     authenticated = true
     [commands]                            # words after `doolittle`, each "module:function" (adapters.spi.Command);
@@ -37,7 +38,9 @@ CAN = frozenset({"stream", "progress", "cancel", "ask", "resume", "find", "chang
 ROLES = frozenset({"outbound", "inbound"})
 HOPS = frozenset({"header", "meta", "message", "inferred"})
 TRUST = frozenset({"authenticated", "bound", "replay_proof"})
-KEYS = frozenset({"name", "title", "roles", "protocols", "extra", "requires", "hops", "can", "trust", "commands"})
+KEYS = frozenset({
+    "name", "title", "roles", "protocols", "extra", "requires", "hops", "can", "inbound_can", "trust", "commands",
+})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -139,7 +142,9 @@ def parse(said: Mapping[str, Any], folder: Path) -> Manifest:
     return Manifest(
         name=said["name"], title=said["title"], roles=cast("Any", roles), protocols=tuple(said.get("protocols", ())),
         extra=said.get("extra", ""), requires=tuple(said.get("requires", ())), hops=hops,
-        can=_words(said, "can", CAN), trust=trust, commands=said.get("commands", {}), folder=folder,
+        can=_words(said, "can", CAN), trust=trust,
+        inbound_can=_words(said, "inbound_can", CAN) if "inbound_can" in said else None,
+        commands=said.get("commands", {}), folder=folder,
     )  # fmt: skip
 
 

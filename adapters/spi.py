@@ -266,7 +266,10 @@ Command: TypeAlias = Callable[[Door, Sequence[str]], Awaitable[int]]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An adapter's `manifest.toml`, read without importing the adapter. `adapters.load` says what each key means."""
+    """An adapter's `manifest.toml`, read without importing the adapter. `adapters.load` says what each key means.
+
+    `can` is of both roles, unless the inbound one differs: then that is `inbound_can`.
+    """
 
     name: str
     title: str
@@ -276,9 +279,15 @@ class Manifest:
     requires: tuple[str, ...] = ()
     hops: Literal["header", "meta", "message", "inferred"] = "inferred"
     can: frozenset[str] = frozenset()
+    inbound_can: frozenset[str] | None = None
     trust: Mapping[str, bool] = field(default_factory=dict[str, bool])
     commands: Mapping[str, str] = field(default_factory=dict[str, str])
     folder: Path = field(default_factory=Path)
+
+    @property
+    def calling(self) -> frozenset[str]:
+        """What those can who call by this network: `can` of the inbound role."""
+        return self.can if self.inbound_can is None else self.inbound_can
 
 
 class Adapter(Protocol):

@@ -6,6 +6,7 @@ from adapters import errors
 from adapters.conformance.bench import CHECKS
 from adapters.conformance.inbound import CHECKS as INBOUND
 from adapters.load import Adapters
+from adapters.spi import Manifest
 
 HERE = Path(__file__).parent
 
@@ -29,10 +30,15 @@ def error_table() -> str:
     )
 
 
+def _can(m: Manifest) -> str:
+    said = [" ".join(sorted(words)) or "-" for words in (m.can, m.calling)]
+    return said[0] if said[0] == said[1] else f"called: {said[0]}; calling: {said[1]}"
+
+
 def network_table() -> str:
     manifests = [found.manifest for found in Adapters.installed().all() if found.manifest]
     rows = [
-        f"| {m.name} | {' '.join(sorted(m.roles))} | {', '.join(m.protocols)} | {' '.join(sorted(m.can))} | {m.hops} | "
+        f"| {m.name} | {' '.join(sorted(m.roles))} | {', '.join(m.protocols)} | {_can(m)} | {m.hops} | "
         f"{' '.join(sorted(name for name, holds in m.trust.items() if holds))} |"
         for m in manifests
     ]

@@ -1,22 +1,36 @@
-"""Plain HTTP: any tool called with JSON, answered with JSON or server-sent events."""
+"""Plain HTTP: any tool called with JSON, answered with JSON or server-sent events; and, as upstreams, services that an
+OpenAPI document describes."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Literal
 
-from adapters.errors import BadArguments
+from pydantic import BaseModel, ConfigDict, Field
+
 from adapters.spi import Host, Inbound, Outbound, Upstream
 
 
 class Options(BaseModel):
-    """This network calls us only: it has no upstreams, and so no options."""
+    """Of one service. Its `url` is that of its document; with `document` (a file or a URL) it is that of the service.
+
+    `operations` are globs over operation ids, "GET /pets/{id}", and tags. `credentials` are secrets by the name of
+    their security scheme, where one key is not enough; values of it and of `headers` may be references ("env:NAME").
+    `answers` "free": answers are not held against the document.
+    """
 
     model_config = ConfigDict(extra="forbid")
+    document: str = ""
+    operations: tuple[str, ...] = ("*",)
+    credentials: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict)
+    answers: Literal["checked", "free"] = "checked"
 
 
 class Http:
     options = Options
 
     def outbound(self, upstream: Upstream, host: Host) -> Outbound:
-        raise BadArguments(f"'{upstream.network}' is a network that calls us; it has no upstreams")
+        from adapters.http.outbound import HttpOutbound
+
+        return HttpOutbound(upstream, host, Options.model_validate(dict(upstream.options)))
 
     def inbound(self, host: Host) -> Inbound:
         from adapters.http.inbound import HttpInbound

@@ -34,7 +34,7 @@ def document(view: str, seen: View, tools: Sequence[Tool], base_url: str) -> dic
     about = seen.description or "Agents of any network, called over plain HTTP."
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"Doolittle: {view}", "version": "1", "description": about},
+        "info": {"title": f"Doolittle: {view}", "version": "1", "description": about, "x-doolittle-hops": True},
         "servers": [{"url": base_url}],
         "security": [{"key": []}, {}],
         "paths": paths,

@@ -223,6 +223,6 @@ def adapter_out(found: Found) -> AdapterOut:
     of = found.manifest
     return AdapterOut(
         name=found.name, title=of.title if of else "", roles=sorted(of.roles) if of else [],
-        protocols=list(of.protocols) if of else [], can=sorted(of.can) if of else [], hops=of.hops if of else "",
-        fault=found.fault,
+        protocols=list(of.protocols) if of else [], can=sorted(of.can | of.calling) if of else [],
+        hops=of.hops if of else "", fault=found.fault,
     )  # fmt: skip

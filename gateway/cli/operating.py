@@ -34,7 +34,8 @@ def _adapter(found: Any) -> dict[str, Any]:
     of = found.manifest
     return {
         "name": found.name, "title": of.title if of else "", "roles": sorted(of.roles) if of else [],
-        "protocols": list(of.protocols) if of else [], "can": sorted(of.can) if of else [], "fault": found.fault,
+        "protocols": list(of.protocols) if of else [], "can": sorted(of.can | of.calling) if of else [],
+        "fault": found.fault,
     }  # fmt: skip
 
 
