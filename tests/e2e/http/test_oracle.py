@@ -1,4 +1,4 @@
-"""Requests made from public documents, beside those of fastmcp's converter: the same tool arguments, the same request."""
+"""Requests made from public documents, beside those of fastmcp: of the same arguments, the same request."""
 
 import logging
 from collections import Counter
