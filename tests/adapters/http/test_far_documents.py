@@ -1,10 +1,10 @@
 """Documents from strangers: whatever they hold, reading them ends, with tools or with a plain word."""
 
 import copy
+import json
 from contextlib import suppress
 from typing import Any
 
-import orjson
 import pytest
 import yaml
 from hypothesis import given
@@ -82,7 +82,11 @@ def test_a_part_that_was_exchanged_is_no_crash(place: tuple[Any, ...]) -> None:
             operations(Document(said))
 
 
-@given(st.binary(max_size=200) | JSON.map(orjson.dumps) | JSON.map(lambda one: yaml.safe_dump(one).encode()))
+@given(
+    st.binary(max_size=200)
+    | JSON.map(lambda one: json.dumps(one).encode())
+    | JSON.map(lambda one: yaml.safe_dump(one).encode())
+)
 def test_any_bytes_are_a_document_or_a_plain_word(raw: bytes) -> None:
     with suppress(Faulty):
         operations(parse(raw))
