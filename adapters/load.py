@@ -34,7 +34,7 @@ from adapters.errors import BadArguments, Unknown
 from adapters.spi import Adapter, Manifest
 
 GROUP = "doolittle.adapters"
-CAN = frozenset({"stream", "progress", "cancel", "ask", "resume", "find", "changes", "conversation"})
+CAN = frozenset({"stream", "progress", "cancel", "ask", "resume", "find", "changes", "conversation", "register"})
 ROLES = frozenset({"outbound", "inbound"})
 HOPS = frozenset({"header", "meta", "message", "inferred"})
 TRUST = frozenset({"authenticated", "bound", "replay_proof"})

@@ -70,8 +70,8 @@ Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """One configured place on a network. `secret` is open here and sealed at rest; `command` (a child process) comes
-    only from the operator's file or command line; `origin` says where it was configured; a change in the tools of one
-    that is not `trusted` waits for the operator."""
+    only from the operator's file or command line; `origin` says where it was configured ("self": it registered itself);
+    a change in the tools of one that is not `trusted` waits for the operator."""
 
     name: str
     network: str
@@ -79,7 +79,7 @@ class Upstream:
     secret: str = field(default="", repr=False)
     command: tuple[str, ...] = ()
     options: Mapping[str, Json] = field(default_factory=dict[str, Json], repr=False)
-    origin: Literal["file", "api"] = "file"
+    origin: Literal["file", "api", "self"] = "file"
     trusted: bool = True
 
 

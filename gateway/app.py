@@ -28,6 +28,7 @@ from gateway.host import OwnHost
 from gateway.invoke import CallPath, Parts
 from gateway.keyring import MasterKeyring
 from gateway.keys import Keys
+from gateway.leases import Leases
 from gateway.limits import Limits
 from gateway.replay import ReplayLog
 from gateway.settings import ConfigFault, Settings
@@ -74,7 +75,7 @@ class Gateway:
             await self.keys.load()
             await self.keys.usage.start()
             stack.push_async_callback(self.keys.usage.stop)
-            self.egress = Egress(self.settings.server.transport)
+            self.egress = Egress(self.settings.server.transport, self.settings.registration.allowed)
             stack.push_async_callback(self.egress.aclose)
             await self.audit.start()
             stack.push_async_callback(self.audit.stop)
@@ -98,6 +99,9 @@ class Gateway:
             )
             stack.push_async_callback(self.calls.drain, 0)
             await self.upstreams.start(self.configured())
+            self.leases = Leases(self.upstreams, self.adapters, self.store, self.seal, self.settings.registration)
+            await self.leases.start()
+            stack.push_async_callback(self.leases.stop)
             self._stack = stack.pop_all()
         self.ready = True
         return self
@@ -122,7 +126,8 @@ class Gateway:
         return found
 
     def _upstream_host(self, upstream: Upstream) -> OwnHost:
-        return self._host(f"upstream/{upstream.name}", upstream.url, network=upstream.network)
+        itself = upstream.origin == "self"
+        return self._host(f"upstream/{upstream.name}", upstream.url, network=upstream.network, stranger=itself)
 
     def _face_host(self, network: str) -> OwnHost:
         """Raises `ConfigFault` for a secret that cannot be read."""
@@ -130,9 +135,17 @@ class Gateway:
         options = said.options(self.settings.data_dir.parent) if said else {}
         return self._host(f"face/{network}", network=network, options=options)
 
-    def _host(self, name: str, *urls: str, network: str = "", options: Mapping[str, Any] | None = None) -> OwnHost:
+    def _host(
+        self,
+        name: str,
+        *urls: str,
+        network: str = "",
+        options: Mapping[str, Any] | None = None,
+        stranger: bool = False,
+    ) -> OwnHost:
+        egress = self.egress.strangers if stranger else self.egress
         return OwnHost(
-            name=name, urls=urls, egress=self.egress, http=self.egress.client(*urls), options=options or {},
+            name=name, urls=urls, egress=egress, http=egress.client(*urls), options=options or {},
             base_url=self.base_url, calls=self.calls, keyring=self.keyring, replay=self.replays.of(network),
             secrets=self.seal, keys=self.keys, store=self.store, clients=self.settings.patience.clients,
             on_change=lambda upstream: self.upstreams.changed(upstream), folder=self.settings.data_dir,

@@ -1,8 +1,8 @@
 """Calls out: shared connections, and a guard on where they may lead.
 
-One pool reaches what the operator configured: the fast one, unless the settings say otherwise. The other resolves each
-name itself, and connects only to public addresses, at the very address that it checked. Redirects pass the same choice
-again.
+One pool reaches what the operator configured: the fast one, unless the settings say otherwise. The others resolve each
+name themselves, and connect only to public addresses, at the very address that they checked; one of them, for agents
+that register themselves, also to networks that the operator allows. Redirects pass the same choice again.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import httpcore2
 import httpx2
@@ -107,8 +107,16 @@ class OpenBackend(AnyIOBackend):
             self.late.begin(_closed(connecting.result()))
 
 
+Networks: TypeAlias = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
 class GuardedBackend(OpenBackend):
-    """Connects to public addresses only. Raises `Denied` for all others, before a packet is sent."""
+    """Connects to public addresses, and those that are `allowed`. Raises `Denied` for all others, before a packet is
+    sent."""
+
+    def __init__(self, allowed: Networks = ()) -> None:
+        super().__init__()
+        self._allowed = allowed
 
     async def connect_tcp(
         self,
@@ -120,7 +128,7 @@ class GuardedBackend(OpenBackend):
     ) -> httpcore2.AsyncNetworkStream:
         """As httpcore2's; tries each checked address of the name in turn."""
         fault: Exception | None = None
-        for address in await resolve(host, port):
+        for address in await resolve(host, port, self._allowed):
             try:
                 return await super().connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -133,15 +141,16 @@ class GuardedBackend(OpenBackend):
         raise Denied("local sockets are not reached over the network")
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """Addresses of the host, all of them public. One that is not makes the whole name suspect: raises `Denied`."""
+async def resolve(host: str, port: int, allowed: Networks = ()) -> list[str]:
+    """Addresses of the host, all of them public or allowed. One that is not makes the whole name suspect: raises
+    `Denied`."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as fault:
         raise httpcore2.ConnectError(f"cannot resolve {host}") from fault
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
-        if not public(address):
+        if not public(address) and not within(address, allowed):
             raise Denied("that address leads into a private network", detail=f"{host} is {address}")
     return addresses
 
@@ -154,6 +163,13 @@ def public(address: str) -> bool:
             return False
         ip = ip.ipv4_mapped or ip
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and str(ip) not in INSIDE_CLOUDS
+
+
+def within(address: str, allowed: Networks) -> bool:
+    """Whether an IP address lies in one of the networks."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
+    return any(ip in network for network in allowed)
 
 
 INSIDE_CLOUDS = frozenset({"168.63.129.16"})
@@ -197,17 +213,18 @@ class _Pool(httpx2.AsyncHTTPTransport):
 
 
 class _Choice(httpx2.AsyncBaseTransport):
-    """Sends a request to the open pool if it goes to a named origin, else to the guarded one."""
+    """Sends a request to the pool `own` if it goes to a named origin, else to the guarded one."""
 
-    def __init__(self, egress: "Egress", origins: frozenset[str]) -> None:
+    def __init__(self, egress: "Egress", own: httpx2.AsyncBaseTransport, origins: frozenset[str]) -> None:
         self._egress = egress
+        self._own = own
         self._origins = origins
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.scheme not in ("http", "https"):
             raise Denied(f"'{request.url.scheme}' addresses are not reached", detail=str(request.url))
         known = origin(request.url) in self._origins
-        pool = self._egress.configured if known else self._egress.guarded
+        pool = self._own if known else self._egress.guarded
         return await pool.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -226,20 +243,31 @@ class _Client(httpx2.AsyncClient):
 
 
 class Egress:
-    """The two pools of the process. Close with `aclose`."""
+    """The pools of the process. Close with `aclose`. `allowed`: where those who register themselves may be, beside
+    public addresses."""
 
-    def __init__(self, transport: Literal["fast", "plain"] = "fast") -> None:
+    def __init__(self, transport: Literal["fast", "plain"] = "fast", allowed: Networks = ()) -> None:
         context = _certificates()
         plain = _Pool(context, OpenBackend())
         self._plain = plain
         self.configured = http1.Pool(context, plain) if transport == "fast" else plain
         self.guarded = _Pool(context, GuardedBackend())
+        self.registered = _Pool(context, GuardedBackend(allowed))
 
     def client(self, *urls: str) -> httpx2.AsyncClient:
         """A client that reaches the origins of the operator's `urls`, and public addresses."""
+        return self.over(self.configured, urls)
+
+    @property
+    def strangers(self) -> "Strangers":
+        """What those get who gave their own address."""
+        return Strangers(self)
+
+    def over(self, own: httpx2.AsyncBaseTransport, urls: tuple[str, ...]) -> httpx2.AsyncClient:
+        """A client that reaches the origins of `urls` by the transport `own`, and public addresses."""
         origins = frozenset(origin(httpx2.URL(url)) for url in urls if "://" in url)
         return _Client(
-            transport=_Choice(self, origins),
+            transport=_Choice(self, own, origins),
             trust_env=False,
             timeout=httpx2.Timeout(30, pool=5),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is ever kept
@@ -249,6 +277,23 @@ class Egress:
         await self.configured.aclose()
         await self._plain.aclose()
         await self.guarded.aclose()
+        await self.registered.aclose()
+
+
+class Strangers:
+    """Clients for those who gave their own address: it must be public or allowed, whatever they call it."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+
+    def client(self, *urls: str) -> httpx2.AsyncClient:
+        return self._egress.over(self._egress.registered, urls)
+
+
+class Clients(Protocol):
+    """What makes clients."""
+
+    def client(self, *urls: str) -> httpx2.AsyncClient: ...
 
 
 def origin(url: httpx2.URL) -> str:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Connection, delete, insert, select
 
 from adapters.spi import Call, Caller, Calls, Catalog, Evidence, Invoke, Json, Keyring, State, Tool, Within
-from gateway.egress import Egress
+from gateway.egress import Clients
 from gateway.keys import Keys
 from gateway.replay import Replay
 from gateway.seal import Seal
@@ -26,7 +26,7 @@ class OwnHost:
 
     name: str
     urls: tuple[str, ...]
-    egress: Egress
+    egress: Clients
     http: httpx2.AsyncClient
     options: Mapping[str, Json]
     base_url: str

@@ -22,7 +22,7 @@ from registry.tables import keys
 
 PREFIX = "dk_"
 ROLES = frozenset({"call", "admin", "register"})
-LOCAL = Caller("local", name="local", roles=frozenset({"call", "admin"}))
+LOCAL = Caller("local", name="local", roles=ROLES)
 """Whoever calls a gateway on loopback that has no keys."""
 UNLIMITED = Allowance()
 

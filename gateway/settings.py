@@ -1,6 +1,7 @@
 """`doolittle.toml`: what the operator says. Every key is checked; a fault names the file and the line."""
 
 import difflib
+import ipaddress
 import os
 import re
 import shlex
@@ -85,6 +86,25 @@ class RefreshSettings(Section):
     timeout: float = Field(30, gt=0, description="Seconds that one list may take.")
 
 
+class RegistrationSettings(Section):
+    """Agents that register themselves, with a key of the role `register`."""
+
+    networks: tuple[str, ...] = Field((), description='Private networks where they may be, as "10.0.0.0/8"; else none.')
+    lease: float = Field(60, gt=0, description="Seconds after which one that does not renew is degraded.")
+    most: int = Field(100, ge=0, description="How many one key may hold.")
+
+    @field_validator("networks")
+    @classmethod
+    def _known_networks(cls, said: tuple[str, ...]) -> tuple[str, ...]:
+        for one in said:
+            ipaddress.ip_network(one)
+        return said
+
+    @property
+    def allowed(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        return tuple(ipaddress.ip_network(one) for one in self.networks)
+
+
 class ViewSettings(Section):
     """A named filter over the tools, with renames."""
 
@@ -138,6 +158,7 @@ class Settings(Section):
     calls: CallSettings = CallSettings.model_construct()
     limits: LimitSettings = LimitSettings.model_construct()
     refresh: RefreshSettings = RefreshSettings.model_construct()
+    registration: RegistrationSettings = RegistrationSettings.model_construct()
     patience: PatienceSettings = PatienceSettings()
     views: dict[str, ViewSettings] = Field(default_factory=dict[str, ViewSettings])
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict[str, UpstreamSettings])

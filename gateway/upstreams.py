@@ -48,6 +48,8 @@ class LiveUpstream:
         """Waits while an attempt runs. Raises `ConnectFailed` if the upstream is not connected after it."""
         if self.connected:
             return
+        if self.task is None:
+            raise self._gone()
         if self.attempt.is_set():
             self.attempt.clear()
             self.wake.set()
@@ -55,7 +57,12 @@ class LiveUpstream:
             async with asyncio.timeout(min(PATIENCE, seconds or PATIENCE)):
                 await self.attempt.wait()
         if not self.connected:
-            raise ConnectFailed(f"the upstream '{self.upstream.name}' is away: {self.reason}", delivered="no")
+            raise self._gone()
+
+    def _gone(self) -> ConnectFailed:
+        """Of one that registered itself, no more is told to callers: it could be a way to look at other addresses."""
+        why = "" if self.upstream.origin == "self" and self.task else f": {self.reason}"
+        return ConnectFailed(f"the upstream '{self.upstream.name}' is away{why}", detail=self.reason, delivered="no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +167,11 @@ class UpstreamTable:
 
     async def _list(self, live: LiveUpstream) -> bool:
         needs, upstream = self._needs, live.upstream
-        live.connected = True
+        live.connected = live.connected or upstream.origin != "self"  # nobody vouches for that one before it answered
         change = await refresh(live.outbound.agents, needs.registry, upstream, needs.settings.timeout)
         if change.fault is not None:
             raise change.fault
+        live.connected = True
         if live.reason:
             log.info("upstream is up", upstream=upstream.name, agents=change.agents, tools=change.tools)
         live.reason = ""
@@ -237,9 +245,10 @@ class UpstreamTable:
     async def refresh(self, name: str) -> LiveUpstream:
         """Lists the upstream now, and waits for the end of it."""
         live = self.find(name)
-        live.attempt.clear()
-        live.wake.set()
-        await live.attempt.wait()
+        if live.task is not None:
+            live.attempt.clear()
+            live.wake.set()
+            await live.attempt.wait()
         return live
 
     async def add(self, upstream: Upstream, *, keep: bool = True) -> LiveUpstream:
@@ -248,14 +257,48 @@ class UpstreamTable:
         Raises `Conflict` if the name is taken, `BadArguments` for settings that its adapter refuses.
         """
         async with self._adding:
-            if upstream.name in self._live or upstream.name in self.faults:
-                raise Conflict(f"an upstream is called '{upstream.name}' already")
-            prepared = self.prepare(upstream)
+            prepared = self._fresh(upstream)
             if keep:
                 await self._needs.store.run(lambda c: _insert(c, upstream, self._needs.seal))
             live = self._begin(upstream, prepared)
         await live.attempt.wait()
         return live
+
+    def _fresh(self, upstream: Upstream) -> tuple[Outbound, bool]:
+        if upstream.name in self._live or upstream.name in self.faults:
+            raise Conflict(f"an upstream is called '{upstream.name}' already")
+        return self.prepare(upstream)
+
+    async def lease(self, upstream: Upstream) -> LiveUpstream:
+        """One that registered itself: started, or started anew where it is another than it was, and not waited for.
+
+        Raises as `add`.
+        """
+        async with self._adding:
+            live = self._live.get(upstream.name)
+            if live is not None and live.upstream.origin == "self":
+                if live.upstream == upstream and live.task is not None:
+                    return live
+                self.prepare(upstream)
+                await self._stop(upstream.name, forget=False)
+            return self._begin(upstream, self._fresh(upstream))
+
+    async def lapse(self, name: str, reason: str) -> None:
+        """Nobody speaks for it any more: it stays listed as degraded, and is not reached for."""
+        async with self._adding:
+            live = self._live.get(name)
+            if live is None or live.upstream.origin != "self":
+                return
+            await self._stop(name, forget=False)
+            live.task = None
+            self._live[name] = live
+            self._away(live, ConnectFailed(reason))
+
+    async def withdraw(self, name: str) -> None:
+        """One that registered itself goes: its agents are withdrawn."""
+        async with self._adding:
+            if name in self._live and self._live[name].upstream.origin == "self":
+                await self._stop(name, forget=True)
 
     async def remove(self, name: str) -> None:
         """Raises `Unknown`, and `Conflict` for those of the operator's file."""

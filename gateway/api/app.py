@@ -12,6 +12,7 @@ from adapters.errors import BadArguments, CallerError, GatewayError, Unknown
 from adapters.spi import Receive, Route, Scope, Send, Upstream
 from gateway.api import models as m
 from gateway.api.keyring import keyring
+from gateway.api.registrations import registrations
 from gateway.api.views import views
 from gateway.api.who import Admin, Anybody
 from gateway.keys import Wanted
@@ -77,7 +78,8 @@ def _application(gateway: "Gateway") -> FastAPI:
 
     @app.exception_handler(GatewayError)
     async def _gateway_error(_request: Request, fault: GatewayError) -> JSONResponse:
-        return JSONResponse(fault.problem(), fault.status, media_type="application/problem+json")
+        later = {} if fault.retry_after is None else {"retry-after": str(max(1, round(fault.retry_after)))}
+        return JSONResponse(fault.problem(), fault.status, later, media_type="application/problem+json")
 
     @app.exception_handler(RequestValidationError)
     async def _bad_request(_request: Request, fault: RequestValidationError) -> JSONResponse:
@@ -92,6 +94,7 @@ def _application(gateway: "Gateway") -> FastAPI:
 
     _catalogue(app, gateway)
     _upstreams(app, gateway)
+    registrations(app, gateway)
     views(app, gateway)
     _keys(app, gateway)
     keyring(app, gateway)
@@ -176,8 +179,8 @@ def _upstreams(app: FastAPI, gateway: "Gateway") -> None:
 
     @app.delete("/v1/upstreams/{name}", tags=["upstreams"], status_code=204)
     async def remove_upstream(name: str, _who: Admin) -> None:
-        """Removes one that was added here."""
-        await gateway.upstreams.remove(name)
+        """Removes one that was added here, or that registered itself: which may do so again, while it has its key."""
+        await (gateway.leases.remove(name) if gateway.leases.holds(name) else gateway.upstreams.remove(name))
 
 
 def _keys(app: FastAPI, gateway: "Gateway") -> None:

@@ -61,12 +61,32 @@ class UpstreamOut(Document):
     name: str
     network: str
     url: str
-    origin: Literal["file", "api"]
+    origin: Literal["file", "api", "self"]
     trusted: bool
     up: bool
     said: str
     agents: int
     tools: int
+
+
+class RegistrationIn(Document):
+    """An agent, or several at one address, that offer themselves. `key` is what the gateway shows when it calls there,
+    if the network has such a key; `options` are the network's own."""
+
+    network: str = Field(max_length=64)
+    url: str = Field(max_length=2048)
+    key: str = Field("", max_length=8192)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RegistrationOut(Document):
+    """The lease: for how many `seconds` it holds, under what `name` it is an upstream here, whether the gateway reaches
+    it (`up`), and the slugs of its agents."""
+
+    name: str
+    seconds: float
+    up: bool
+    agents: list[str]
 
 
 class ReportOut(Document):

@@ -19,5 +19,12 @@ def admin(request: Request) -> Caller:
     return found
 
 
+def registrant(request: Request) -> Caller:
+    found = caller(request)
+    policy.require_role(found, "register")
+    return found
+
+
 Anybody = Annotated[Caller, Depends(caller)]
 Admin = Annotated[Caller, Depends(admin)]
+Registrant = Annotated[Caller, Depends(registrant)]

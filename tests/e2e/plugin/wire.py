@@ -14,7 +14,8 @@ from gateway.testing import Box
 from tests.conftest import ROOT
 
 PLUGIN = ROOT / "plugin-ts"
-PATHS = ("/v1/agents", "/v1/tools", "/v1/tools/{tool}", "/v1/tools/{tool}/calls")
+CALLED = ("/v1/agents", "/v1/tools", "/v1/tools/{tool}", "/v1/tools/{tool}/calls")
+PATHS = (*CALLED, "/v1/registrations/{name}")
 
 
 async def document(box: Box) -> bytes:
