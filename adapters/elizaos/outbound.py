@@ -1,19 +1,28 @@
 """An ElizaOS server as an upstream."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
+from adapters.elizaos import PluginOptions
+from adapters.elizaos.plugin_route import PluginRoute, RouteGone
 from adapters.elizaos.sessions import SessionRoute
-from adapters.errors import GatewayError
+from adapters.errors import ConnectFailed, GatewayError, Refused
 from adapters.spi import Agent, Call, Event, Host, Report, Tool, Upstream
 
 
 class ElizaOutbound:
-    """All agents of one server. The route is the plain API's; it is chosen here, once."""
+    """The agents of one server: by the plugin those that have it and take its key, by the plain API all others. Those
+    that registered themselves are named, and reached by the plugin alone."""
 
-    def __init__(self, upstream: Upstream, host: Host) -> None:
+    def __init__(self, upstream: Upstream, host: Host, plugin: PluginOptions) -> None:
         self._upstream = upstream
-        self._route = SessionRoute(upstream, host)
+        self._host = host
+        self._named = plugin.agents
+        self._plain = SessionRoute(upstream, host)
+        self._plugin = PluginRoute(upstream, host, plugin.key) if plugin.key else None
+        self._better: dict[str, bool] = {}
+        """For each agent that was met, whether it is reached by the plugin."""
+        self._said = ""
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:
@@ -21,18 +30,67 @@ class ElizaOutbound:
         yield
 
     async def agents(self) -> AsyncIterator[Agent]:
-        async for agent in self._route.agents():
-            yield agent
+        """Raises as the routes do."""
+        if self._named:
+            for id in self._named:
+                yield await self._offered(id)
+            return
+        entries = await self._plain.entries()
+        for entry in entries:
+            yield await self._by_plugin(entry["id"]) or await self._plain.described(entry)
+        self._better = {e["id"]: self._better.get(e["id"], False) for e in entries}
+
+    async def _offered(self, id: str) -> Agent:
+        """One that registered itself."""
+        found = await self._plugin.agent(id) if self._plugin else None
+        self._better[id] = True
+        if found is None:
+            raise ConnectFailed("the agent does not answer at its address", delivered="no")
+        return found
+
+    async def _by_plugin(self, id: str) -> Agent | None:
+        """The agent, if it has the plugin and takes its key. A key that it does not take is told in the log, once."""
+        if self._plugin is None:
+            return None
+        try:
+            found = await self._plugin.agent(id)
+        except Refused as fault:
+            if fault.public != self._said:
+                self._said = fault.public
+                self._host.log.warning("the plain API is used", upstream=self._upstream.name, said=fault.public)
+            found = None
+        self._better[id] = found is not None
+        return found
 
     async def invoke(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
-        yield await self._route.ask(call, tool)
+        native = tool.address.native
+        if self._plugin and native not in self._better:  # nobody has listed it since the start
+            await (self._offered(native) if self._named else self._by_plugin(native))
+        if self._plugin and self._better[native]:
+            try:
+                async with aclosing(self._plugin.invoke(call, tool)) as events:
+                    async for event in events:
+                        yield event
+                return
+            except RouteGone as gone:
+                self._host.changed(self._upstream.name)
+                if self._named:
+                    raise ConnectFailed(f"the agent '{tool.agent}' is not at its address", delivered="no") from gone
+                self._better[native] = False
+        if tool.native != "ask":
+            raise Refused(f"'{tool.agent}' offers the action {tool.native} no more", delivered="no")
+        yield await self._plain.ask(call, tool)
 
     async def check(self) -> Report:
-        """Whether the server answers, takes the key, and has agents."""
+        """Whether the server answers, takes the key, and has agents; and by which way they are reached."""
         try:
-            found = [agent.name async for agent in self._route.agents()]
+            found = [agent async for agent in self.agents()]
         except GatewayError as fault:
             return Report(False, f"{fault.public} ({self._upstream.url})")
         if not found:
             return Report(False, f"the ElizaOS server at {self._upstream.url} answers, and has no active agents")
-        return Report(True, f"{len(found)} agents: {', '.join(sorted(found))}", {"agents": sorted(found)})
+        names = sorted(agent.name for agent in found)
+        better = sorted(agent.name for agent in found if self._better.get(agent.address.native))
+        said = f"{len(found)} agents: {', '.join(names)}"
+        said += f"; by the plugin: {', '.join(better)}" if better else f"; {self._said}" if self._said else ""
+        return Report(True, said, {"agents": names, "by_plugin": better})

@@ -1,5 +1,4 @@
-"""The way to an agent by the server's own sessions. A plugin's better route will stand beside it, with the same two
-verbs: `agents` and `ask`."""
+"""The way to an agent by the server's own sessions, for servers without the plugin (`plugin_route.py`)."""
 
 import asyncio
 import time
@@ -48,17 +47,15 @@ class SessionRoute:
         self._sessions: OrderedDict[tuple[str, str, str], Session] = OrderedDict()
         self._details: dict[str, tuple[str, float, Agent]] = {}
 
-    async def agents(self) -> AsyncIterator[Agent]:
-        """The active agents; each one's description is read when it is new, and now and then."""
+    async def entries(self) -> list[dict[str, str]]:
+        """Id and name of the active agents."""
         entries = translate.listed(await self._read("/api/agents"), self._name)
-        for entry in entries:
-            if entry["id"] and entry["status"] == "active":
-                yield await self._described(entry)
-        gone = self._details.keys() - {entry["id"] for entry in entries}
-        for id in gone:
+        for id in self._details.keys() - {entry["id"] for entry in entries}:
             del self._details[id]
+        return [entry for entry in entries if entry["id"] and entry["status"] == "active"]
 
-    async def _described(self, entry: dict[str, str]) -> Agent:
+    async def described(self, entry: dict[str, str]) -> Agent:
+        """One of the entries; its description is read when it is new, and now and then."""
         known = self._details.get(entry["id"])
         if known and known[0] == entry["name"] and time.monotonic() - known[1] < DETAILS:
             return known[2]

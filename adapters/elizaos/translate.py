@@ -68,17 +68,22 @@ def listed(body: bytes, name: str) -> list[dict[str, str]]:
 
 
 def agent(body: bytes, upstream: str) -> Agent:
-    """The agent in `GET /api/agents/{id}`, described the same however the server shuffled it. Raises `Broken`."""
+    """The agent in `GET /api/agents/{id}`. Raises `Broken`."""
     said = parse(body, upstream).get("data")
     if not isinstance(said, dict) or not isinstance(said.get("id"), str):
         raise Broken(f"'{upstream}' described an agent in no way of ElizaOS 1.7")
-    name = str(said.get("name") or said["id"])
+    return described(said, said["id"], upstream, ASK)
+
+
+def described(said: Mapping[str, Any], id: str, upstream: str, ask: bytes) -> Agent:
+    """The agent of a character, described the same however the server shuffled it, with the tool `ask`."""
+    name = str(said.get("name") or id)
     bio, topics = _texts(said.get("bio")), _texts(said.get("topics"))
     system = str(said.get("system") or "").strip()
     about = [*bio, system, f"Topics: {', '.join(topics)}." if topics else ""]
     description = " ".join(text for text in about if text)
-    ask = Tool("ask", f"Say something to {name}, and get the answer. {description}", ASK, title=f"Ask {name}")
-    return Agent(Address("elizaos", upstream, said["id"]), name, description, (ask,))
+    tool = Tool("ask", f"Say something to {name}, and get the answer. {description}", ask, title=f"Ask {name}")
+    return Agent(Address("elizaos", upstream, id), name, description, (tool,))
 
 
 def _texts(value: Any) -> list[str]:
@@ -156,29 +161,29 @@ def answer(body: bytes, name: str) -> Result:
     found = parse(body, name).get("agentResponse")
     if not isinstance(found, dict):
         raise Refused("the agent gave no answer: its model said nothing that its server could read")
-    actions = _names(found)
+    actions = names(found)
     last = found.get("actionCallbacks")
     if isinstance(last, dict):
-        if _failed(last):
+        if failed(last):
             fault = str(last.get("text") or f"the action {' '.join(actions)} failed")
             raise Refused(fault, detail=str(last.get("error") or ""))
         found = last if last.get("text") else found
-    content = _content(found)
+    heard = content(found)
     unconfirmed = not isinstance(last, dict) and any(a not in SPOKEN for a in actions)
     if unconfirmed:
-        raise Unclear(Result(content, meta={"actions": actions, "unconfirmed": True}))
-    if not content:
+        raise Unclear(Result(heard, meta={"actions": actions, "unconfirmed": True}))
+    if not heard:
         raise Refused("the agent chose not to answer" if "IGNORE" in actions else "the agent gave an empty answer")
-    return Result(content, meta={"actions": actions, "unconfirmed": False})
+    return Result(heard, meta={"actions": actions, "unconfirmed": False})
 
 
-def _names(said: Mapping[str, Any]) -> list[str]:
+def names(said: Mapping[str, Any]) -> list[str]:
     return [a for a in said.get("actions") or [] if isinstance(a, str)]
 
 
-def _failed(callback: Mapping[str, Any]) -> bool:
+def failed(callback: Mapping[str, Any]) -> bool:
     """By a field, or, as ElizaOS's own actions do, by a name such as SEND_MESSAGE_ERROR."""
-    marked = any(name.endswith(("_FAILED", "_ERROR")) for name in _names(callback))
+    marked = any(name.endswith(("_FAILED", "_ERROR")) for name in names(callback))
     return marked or bool(callback.get("error")) or callback.get("success") is False
 
 
@@ -229,12 +234,12 @@ def _when(memory: Mapping[str, Any]) -> float:
     return float(when) if isinstance(when, int | float) else 0.0
 
 
-def _content(said: Mapping[str, Any]) -> tuple[Content, ...]:
+def content(said: Mapping[str, Any]) -> tuple[Content, ...]:
     text = said.get("text")
-    content: list[Content] = [Text(text)] if isinstance(text, str) and text.strip() else []
+    found: list[Content] = [Text(text)] if isinstance(text, str) and text.strip() else []
     for attached in said.get("attachments") or []:
         url = attached.get("url") if isinstance(attached, dict) else None
         if isinstance(url, str) and url.startswith(("http://", "https://")):
             kind = str(attached.get("contentType") or "application/octet-stream")
-            content.append(File(kind, uri=url, name=str(attached.get("title") or "")))
-    return tuple(content)
+            found.append(File(kind, uri=url, name=str(attached.get("title") or "")))
+    return tuple(found)

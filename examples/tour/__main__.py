@@ -34,6 +34,7 @@ port = {port}
 network = "elizaos"
 url = "{url}"
 key = "env:TOUR_ELIZA_KEY"
+plugin = {{ key = "env:TOUR_ROUTE_KEY" }}
 
 [upstreams.words]
 network = "mcp"
@@ -46,6 +47,7 @@ url = "fake://tour"
 """
 SERVER = ROOT / "examples" / "mcp_server" / "server.py"
 KEY = "tour-key-of-the-example-server"
+ROUTE_KEY = "tour-key-of-the-plugins-routes"
 
 
 def say(text: str) -> None:
@@ -63,7 +65,9 @@ class Gateway:
         """Its URL, once it listens and its upstreams were listed."""
         command = [str(Path(sys.executable).parent / "doolittle"), "--config", str(self._config), "serve"]
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, env={**os.environ, "TOUR_ELIZA_KEY": KEY}
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "TOUR_ELIZA_KEY": KEY, "TOUR_ROUTE_KEY": ROUTE_KEY},
         )
         assert self._process.stdout
         while line := (await self._process.stdout.readline()).decode():
@@ -126,7 +130,8 @@ async def main() -> int:
     HOME.mkdir(parents=True, exist_ok=True)
     say(f"starting ElizaOS 1.7.2 ({model} model) …")
     port = free_port(8700)
-    known = {"PLUGINS": str(PLUGIN), "DOOLITTLE_URL": f"http://127.0.0.1:{port}"}
+    known = {"PLUGINS": str(PLUGIN), "DOOLITTLE_URL": f"http://127.0.0.1:{port}", "DOOLITTLE_REGISTER": "false"}
+    known |= {"DOOLITTLE_ROUTE_KEY": ROUTE_KEY, "DOOLITTLE_ACTIONS": "TEST_TELL, TEST_FAILS"}
     env = {"TEST_ACTIONS": "1", "MODEL": model, **known}
     eliza = ElizaServer(HOME / "elizaos", key=KEY, agents="eliza,higgins", env=env)
     gateway = Gateway(HOME / "doolittle.toml")

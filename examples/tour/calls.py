@@ -16,6 +16,7 @@ from examples.tour.eliza import ElizaServer
 
 FAKE = "the fake network lives inside the gateway"
 WORDS = "examples/mcp_server over stdio, MCP 2025-11-25"
+ROUTE = "by the routes of elizaos-plugin-doolittle"
 PLUGIN = "a user's message makes the agent call on, by elizaos-plugin-doolittle"
 Row = tuple[str, str, Callable[[], Awaitable[str]]]
 
@@ -46,6 +47,10 @@ def every(url: str, config: Path, eliza: ElizaServer) -> Iterator[Row]:
     yield "mcp>elizaos/ask-stdio", "doolittle mcp-stdio, as Claude Desktop starts it", stdio.ask
     yield "mcp>elizaos/unknown-tool", "the right outcome is a clear error", Mcp(url + "/mcp", "auto").unknown
     yield "mcp>elizaos/found", "find_tools and call_tool, of the search view", Mcp(url + "/mcp", "auto").found
+    eliza_alone = Mcp(url + "/mcp/agents/eliza", "auto")
+    yield "mcp>elizaos/action", f"an action of the agent as a tool, {ROUTE}", eliza_alone.action
+    yield "mcp>elizaos/action-steps", f"a message that the agent acts upon, {ROUTE}", eliza_alone.steps
+    yield "mcp>elizaos/action-that-fails", f"the right outcome is a clear error, {ROUTE}", eliza_alone.failing
     yield "mcp>fake/progress", FAKE, Mcp(url + "/mcp/all", "auto").progress
     yield "http>mcp/count", WORDS, http.count
     for name, mode in (("2026-07-28", "2026-07-28"), ("2025-11-25", "legacy")):
@@ -150,6 +155,31 @@ class Mcp:
             result = await client.call_tool("call_tool", given)
             require(not result.is_error, result)
             return f"{len(names)} tools listed; {_text(result)}"
+
+    async def action(self) -> str:
+        async with self._client() as client:
+            result = await client.call_tool("eliza__TEST_TELL", {"who": "Freddy", "age": 20, "message": "I hear"})
+            require(_text(result) == "I hear: Freddy is 20", result)
+            return _text(result)
+
+    async def steps(self) -> str:
+        seen: list[str] = []
+
+        async def on_progress(_done: float, _total: float | None, message: str | None) -> None:
+            seen.append(str(message))
+
+        async with self._client() as client:
+            given = {"message": "!act TEST_STEPS now"}
+            result = await client.call_tool("eliza__ask", given, progress_callback=on_progress)
+            thinks = os.environ.get("MODEL") == "smollm2"
+            require(not result.is_error and (thinks or seen[:2] == ["TEST_STEPS …", "step 1"]), seen)
+            return f"{', '.join(seen)}; then: {_text(result)}"
+
+    async def failing(self) -> str:
+        async with self._client() as client:
+            result = await client.call_tool("eliza__TEST_FAILS", {})
+            require(result.is_error and "no such flower" in _text(result), result)
+            return _text(result)
 
     async def spell(self) -> str:
         async with self._client() as client:

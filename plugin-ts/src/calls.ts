@@ -47,7 +47,7 @@ async function called(connection: Connection, turn: Turn, choice: Choice): Promi
 export async function followed(connection: Connection, turn: Turn, tool: Tool, args: Arguments): Promise<Said> {
   let callId = '';
   const known = await about(connection, tool);
-  const more = { conversation: turn.conversation, hops: turn.hops };
+  const more = { conversation: turn.conversation, hops: turn.hops, ...(turn.signal && { signal: turn.signal }) };
   for await (const event of connection.gateway.call(tool.name, args, more)) {
     callId = event.call;
     if (event.kind === 'result') return answered({ ...known, callId }, event.result);

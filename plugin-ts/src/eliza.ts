@@ -1,5 +1,7 @@
-// All that touches the runtime of ElizaOS: the service, the actions, and how a turn is made of a message.
+// What touches the runtime of ElizaOS: the service, the actions, the routes, and how a turn is made of a message. How the
+// runtime carries out a call stands in eliza-run.ts.
 // Nothing of the core is imported but types: an agent that holds two copies of it still has one.
+import { randomBytes } from 'node:crypto';
 import type {
   Action,
   ActionResult,
@@ -10,13 +12,18 @@ import type {
   Memory,
   Plugin,
   Provider,
+  Route,
   Service,
   State,
 } from '@elizaos/core';
+import about from '../package.json' with { type: 'json' };
 import { analyze } from './analyze.ts';
 import { callAgent, findAgents } from './calls.ts';
 import { isObject } from './choose.ts';
 import { Connection } from './connection.ts';
+import { act, say, waiting } from './eliza-run.ts';
+import { Registration, type Self } from './registration.ts';
+import { actions, capabilities, Fault, messages, type Callee, type Request, type Response } from './routes.ts';
 import type { Context, Said, Turn } from './turn.ts';
 
 const SERVICE = 'doolittle';
@@ -26,17 +33,21 @@ const REMEMBERED = 12;
 /** Tools that the model reads of with each message. */
 const SHOWN = 5;
 
-/** Holds the connection to the gateway, for one agent. */
+/** Holds the connection to the gateway, and the key by which the gateway calls, for one agent. */
 export class DoolittleService {
   static readonly serviceType = SERVICE;
   readonly capabilityDescription = 'Calls agents and tools of other networks through the Doolittle gateway';
   readonly connection: Connection | null;
+  callee: Callee | null = null;
+  private registration: Registration | null = null;
 
   constructor(runtime: IAgentRuntime) {
     const url = setting(runtime, 'DOOLITTLE_URL');
     const say = (line: string) => {
       runtime.logger.warn({ src: 'plugin:doolittle', agentId: runtime.agentId }, line);
     };
+    const key = setting(runtime, 'DOOLITTLE_ROUTE_KEY');
+    if (key) this.callee = callee(runtime, key);
     if (!URL.canParse(url)) {
       if (url) say(`DOOLITTLE_URL is no address: '${url}'; the agent goes on without the gateway`);
       this.connection = null;
@@ -44,19 +55,91 @@ export class DoolittleService {
     }
     const seconds = Number(setting(runtime, 'DOOLITTLE_TIMEOUT')) || PATIENCE;
     this.connection = new Connection({ url, key: setting(runtime, 'DOOLITTLE_KEY'), patience: seconds * 1000 }, say);
+    if (setting(runtime, 'DOOLITTLE_REGISTER') === 'false') return;
+    this.callee ??= callee(runtime, randomBytes(32).toString('base64url'));
+    this.registration = new Registration(this.connection.gateway, self(runtime, this.callee.key), say);
   }
 
   /** Returns at once, whether the gateway answers or not. */
   static start(runtime: IAgentRuntime): Promise<DoolittleService> {
     const made = new DoolittleService(runtime);
     made.connection?.start();
+    made.registration?.start();
     return Promise.resolve(made);
   }
 
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
+    this.callee = null;
+    await this.registration?.stop();
     this.connection?.stop();
-    return Promise.resolve();
   }
+}
+
+/** How the agent offers itself: by an address that it was told, or that of its own server on this machine. */
+function self(runtime: IAgentRuntime, key: string): Self {
+  const told = setting(runtime, 'DOOLITTLE_ADDRESS').replace(/\/+$/, '');
+  const port = setting(runtime, 'SERVER_PORT') || setting(runtime, 'PORT') || '3000';
+  const url = told || `http://127.0.0.1:${port}`;
+  const { agentId, character } = runtime;
+  const name = character.name.toLowerCase().match(/[a-z0-9]+/g)?.join('-') ?? 'agent';
+  return {
+    name: `${name.slice(0, 12).replace(/-$/, '')}-${agentId.slice(0, 4)}`,
+    offer: { network: 'elizaos', url, key: '', options: { plugin: { key, agents: [agentId] } } },
+    probe: told ? '' : `${url}/${SERVICE}/capabilities?agentId=${agentId}`,
+    key,
+  };
+}
+
+/** Names of the actions that are offered as tools. */
+function offered(runtime: IAgentRuntime): Set<string> {
+  const said = setting(runtime, 'DOOLITTLE_ACTIONS').split(/[\s,]+/);
+  const every = said.includes('*') ? runtime.actions.map((action) => action.name) : [];
+  return new Set([...said, ...every]);
+}
+
+function callee(runtime: IAgentRuntime, key: string): Callee {
+  return {
+    key,
+    capabilities: () => described(runtime),
+    say: (asked, out, signal) => say(runtime, asked, out, signal),
+    act: (name, asked, out, signal) => {
+      const action = offered(runtime).has(name) && runtime.actions.find((known) => known.name === name);
+      if (!action) return Promise.reject(new Fault('unknown', `the agent offers no action ${name.slice(0, 80)}`));
+      return act(runtime, action, asked, out, signal);
+    },
+  };
+}
+
+/** What the gateway lists. Of the character no settings: they hold the server's whole environment. */
+function described(runtime: IAgentRuntime): object {
+  const { name, bio, system, topics, adjectives, username } = runtime.character;
+  const direct = offered(runtime);
+  const listed = runtime.actions.map((action) => {
+    const { name, description, similes, parameters } = action;
+    return { name, description, similes: similes ?? [], parameters: parameters ?? null, direct: direct.has(name) };
+  });
+  return {
+    protocol: 1,
+    version: about.version,
+    agentId: runtime.agentId,
+    character: { name, username, bio: [bio].flat().sort(), system, topics: topics?.toSorted() ?? [], adjectives: adjectives?.toSorted() ?? [] },
+    actions: listed.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    evaluators: runtime.evaluators.map((evaluator) => ({ name: evaluator.name, description: evaluator.description })),
+    multiStep: setting(runtime, 'USE_MULTI_STEP') === 'true',
+  };
+}
+
+type Way = (request: Request, response: Response, callee: Callee | null) => void | Promise<void>;
+
+function route(type: 'GET' | 'POST', path: string, way: Way): Route {
+  return {
+    type,
+    path,
+    name: `doolittle${path}`,
+    handler: async (request, response, runtime) => {
+      await way(request, response as unknown as Response, service(runtime)?.callee ?? null);
+    },
+  };
 }
 
 function setting(runtime: IAgentRuntime, name: string): string {
@@ -64,9 +147,8 @@ function setting(runtime: IAgentRuntime, name: string): string {
   return value === null ? '' : String(value).trim();
 }
 
-function connected(runtime: IAgentRuntime): Connection | null {
-  return (runtime.getService(SERVICE) as unknown as DoolittleService | null)?.connection ?? null;
-}
+const service = (runtime: IAgentRuntime) => runtime.getService(SERVICE) as unknown as DoolittleService | null;
+const connected = (runtime: IAgentRuntime): Connection | null => service(runtime)?.connection ?? null;
 
 type Live = (piece: string) => Promise<void>;
 
@@ -98,6 +180,7 @@ function turnOf(runtime: IAgentRuntime, message: Memory, state: State | undefine
     params: params(state),
     conversation: message.roomId,
     hops: passed(message),
+    signal: waiting(runtime),
     context: () => context(runtime, message),
     live: live !== undefined,
     think: (prompt) => object(runtime, prompt),
@@ -235,7 +318,16 @@ export const plugin: Plugin = {
     DOOLITTLE_TIMEOUT: null,
     DOOLITTLE_SIDEKICK: null,
     DOOLITTLE_FRAMEWORK: null,
+    DOOLITTLE_REGISTER: null,
+    DOOLITTLE_ADDRESS: null,
+    DOOLITTLE_ROUTE_KEY: null,
+    DOOLITTLE_ACTIONS: null,
   },
+  routes: [
+    route('GET', '/capabilities', capabilities),
+    route('POST', '/messages', messages),
+    route('POST', '/actions/:name', actions),
+  ],
   services: [DoolittleService as unknown as typeof Service],
   providers: [tools],
   actions: [

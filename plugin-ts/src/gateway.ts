@@ -6,6 +6,8 @@ import type { components } from './wire.ts';
 export type Tool = components['schemas']['ToolOut'];
 export type Agent = components['schemas']['AgentOut'];
 export type Problem = components['schemas']['Problem'];
+export type Offer = components['schemas']['RegistrationIn'];
+export type Lease = components['schemas']['RegistrationOut'];
 
 type Request = Pick<components['schemas']['CallRequest'], 'arguments' | 'conversation' | 'timeout'>;
 
@@ -85,6 +87,19 @@ export class Gateway {
     return this.read<Tool>(`/v1/tools/${encodeURIComponent(name)}`);
   }
 
+  /** Offers an agent to the gateway for as long as the answer says, or for as long again. */
+  async register(name: string, offer: Offer): Promise<Lease> {
+    const headers = { accept: 'application/json', 'content-type': 'application/json' };
+    const init = { method: 'PUT', headers, body: JSON.stringify(offer) };
+    const response = await this.request(registration(name), init, [AbortSignal.timeout(QUICK)]);
+    return (await response.json()) as Lease;
+  }
+
+  /** Takes the offer back. */
+  async withdraw(name: string): Promise<void> {
+    await this.request(registration(name), { method: 'DELETE' }, [AbortSignal.timeout(QUICK)]);
+  }
+
   /** The call's events; the last is a `result` or an `ask`. Throws `Refusal` and `Away`. Leaving early cancels the call. */
   async *call(tool: string, args: Record<string, unknown>, more: CallMore = {}): AsyncGenerator<CallEvent> {
     const { patience } = this.settings;
@@ -145,6 +160,8 @@ export class Gateway {
     }
   }
 }
+
+const registration = (name: string): string => `/v1/registrations/${encodeURIComponent(name)}`;
 
 async function refusal(response: Response): Promise<Error> {
   const text = await response.text();

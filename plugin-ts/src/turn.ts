@@ -9,6 +9,8 @@ export interface Turn {
   conversation: string;
   /** The agents that were passed before this one. */
   hops: string;
+  /** Says that nobody waits any more, where the turn is part of a call. */
+  signal: AbortSignal | undefined;
   /** Asks the agent's model for a JSON object; {} where it gives none. */
   think(prompt: string): Promise<Record<string, unknown>>;
   /** What is known beyond the message. */

@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 from adapters.spi import Upstream
-from examples.tour.eliza import ElizaServer, install
+from examples.tour.eliza import PLUGIN, ElizaServer, install
 from gateway.testing import Box
 
 KEY = "the-key-of-the-test-server"
+ROUTE_KEY = "the-key-of-the-plugin's-routes"
 CANARY = "canary-4711-must-not-be-seen"
 
 
 @pytest.fixture(scope="session")
 async def eliza(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ElizaServer]:
-    """An ElizaOS server with two agents; its environment holds a secret that must stay there."""
+    """An ElizaOS server with two agents that have the plugin; its environment holds a secret that must stay there."""
     server = await _server(tmp_path_factory.mktemp("eliza"))
     yield server
     await server.stop()
@@ -31,7 +32,8 @@ async def poisoned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[El
 
 async def _server(folder: Path, agents: str = "eliza,higgins", **more: str) -> ElizaServer:
     install(print)
-    environment = {"TEST_ACTIONS": "1", "CANARY_SECRET": CANARY, **more}
+    plugin = {"PLUGINS": str(PLUGIN), "DOOLITTLE_ROUTE_KEY": ROUTE_KEY, "DOOLITTLE_ACTIONS": "TEST_WELL"}
+    environment = {"TEST_ACTIONS": "1", "CANARY_SECRET": CANARY, **plugin, **more}
     return await ElizaServer(folder, key=KEY, agents=agents, env=environment).start()
 
 

@@ -1,5 +1,5 @@
 // A deterministic model for ElizaOS 1.7: no network, no weights. It repeats what it was told, and obeys a few words that
-// tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text,
+// tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text (also after !slow MS),
 // !long N (so many letters), !talk WORD (all words so far), !multi NAME text (one step, where the agent works in steps; the
 // text may be its parameters in JSON), and for elizaos-plugin-doolittle !call TOOL {JSON}, !find words, !analyze task. Asked
 // for an object, it gives what `!call` names; told that the arguments were wrong, it makes numbers of texts that hold some.
@@ -8,7 +8,7 @@ import { ModelType, type IAgentRuntime, type Plugin } from '@elizaos/core';
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function note(kind: string, user: string, prompt: string): void {
+export function note(kind: string, user: string, prompt: string): void {
   const line = { t: Date.now(), kind, user, ...(process.env.MODEL_PROMPTS && { prompt }) };
   if (process.env.MODEL_LOG) appendFileSync(process.env.MODEL_LOG, JSON.stringify(line) + '\n');
 }
@@ -44,7 +44,7 @@ function answer(user: string, prompt: string): string {
   if (user.startsWith('!fail')) throw new Error('offline model: the provider is out');
   if (user.startsWith('!garbage')) return 'this is not xml';
   if (user.startsWith('!ignore')) return response('not for me', 'IGNORE', '');
-  const act = user.match(/^!act\s+([A-Z_,]+)\s*([\s\S]*)$/);
+  const act = user.match(/^(?:!slow\s+\d+\s+)?!act\s+([A-Z_,]+)\s*([\s\S]*)$/);
   if (act) return response(`run ${act[1]}`, act[1], `Running ${act[1]} for you.`);
   if (user.startsWith('!call ')) return response('call it', 'CALL_AGENT', 'I call it.');
   if (user.startsWith('!analyze ')) return response('engage it', 'PYTHON_ANALYZE', 'I engage it.');
@@ -62,13 +62,15 @@ async function text(_runtime: IAgentRuntime, params: any): Promise<any> {
   const prompt: string = params.prompt ?? '';
   const user = userText(prompt);
   note(params.stream ? 'large-stream' : 'large', user, prompt);
-  const slow = user.match(/^!slow\s+(\d+)/);
+  const slow = user.match(/^!slow\s+(\d+)/) ?? (user ? null : prompt.match(/!slow\s+(\d+)\s+!multi/));
   if (slow) await sleep(Number(slow[1]));
+  if (slow) note('woke', user, '');
   if (prompt.startsWith('<task>\nDetermine the next step')) return nextStep(prompt);
   const said = answer(user, prompt);
   if (!params.stream) return said;
   async function* pieces() {
-    for (const piece of said.match(/[\s\S]{1,12}/g) ?? []) yield piece;
+    const size = Math.max(12, Math.ceil(said.length / 500));
+    for (let at = 0; at < said.length; at += size) yield said.slice(at, at + size);
   }
   return {
     textStream: pieces(),

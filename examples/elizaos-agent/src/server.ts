@@ -34,6 +34,7 @@ const agents = (env.AGENTS ?? 'eliza').split(',').map((name) => {
 });
 
 const port = Number(env.PORT) || (await freePort());
+env.SERVER_PORT = String(port); // for plugins, which cannot ask
 const server = new AgentServer();
 await server.start({ port, dataDir: env.DATA_DIR ?? './data', agents });
 server.server.timeout = Number(env.SOCKET_TIMEOUT_MS ?? 0); // 30 s by default, and an agent that thinks longer is cut off

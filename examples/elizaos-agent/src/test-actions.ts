@@ -1,17 +1,27 @@
 // Actions that end in every way that an action can: for tests of what reaches a caller.
 import type { Action, HandlerCallback, IAgentRuntime, Memory, Plugin, State } from '@elizaos/core';
+import { note } from './offline-model.ts';
 
-type Handler = (callback?: HandlerCallback) => Promise<any>;
+interface Given {
+  text: string;
+  params: any;
+  stream: (piece: string) => Promise<void>;
+}
+type Handler = (callback: HandlerCallback | undefined, given: Given) => Promise<any>;
 
-function action(name: string, description: string, run: Handler): Action {
+function action(name: string, description: string, run: Handler, more: Partial<Action> = {}): Action {
   return {
     name,
     description,
     similes: [],
     examples: [],
     validate: async () => true,
-    handler: async (_runtime: IAgentRuntime, _message: Memory, _state?: State, _options?: any, callback?: HandlerCallback) =>
-      run(callback),
+    handler: async (_runtime: IAgentRuntime, message: Memory, state?: State, options?: any, callback?: HandlerCallback) => {
+      note('action', name, '');
+      const stream = async (piece: string) => options?.onStreamChunk?.(piece);
+      return run(callback, { text: message.content.text ?? '', params: state?.data?.actionParams ?? {}, stream });
+    },
+    ...more,
   };
 }
 
@@ -43,6 +53,19 @@ export const plugin: Plugin = {
     action('TEST_MUTE', 'Fails, and tells nobody but the runtime.', async () => {
       return { success: false, text: 'failed in silence' };
     }),
+    action('TEST_COUNT', 'Counts to the number in the message, aloud, and says each.', async (callback, { text, stream }) => {
+      const last = Number(/\d+/.exec(text)?.[0] ?? 3);
+      for (let n = 1; n <= last; n++) {
+        await stream(`${n} `);
+        await say(callback, `at ${n}`, ['TEST_COUNT']);
+      }
+      await say(callback, `counted to ${last}`, ['TEST_COUNT']);
+      return { success: true, text: `counted to ${last}`, values: { last } };
+    }),
+    action('TEST_TELL', 'Tells the parameters that it was given.', async (_callback, { params, text }) => {
+      return { success: true, text: `${text}: ${params.who} is ${params.age}`, data: { params } };
+    }, { parameters: { who: { type: 'string', description: 'Whose age', required: true }, age: { type: 'integer' } } }),
+    action('TEST_NEVER', 'Is not possible.', async () => ({ success: true }), { validate: async () => false }),
     action('TEST_THROWS', 'Throws.', async () => {
       throw new Error('thrown inside the action');
     }),

@@ -1,4 +1,4 @@
-"""The suite against the real server: one for all checks, a fresh upstream for each."""
+"""The suite against the real server, by each way: one server for all checks, a fresh upstream for each."""
 
 from typing import ClassVar
 
@@ -7,13 +7,13 @@ import pytest
 from adapters.conformance import FarSide, Trial, suite
 from adapters.spi import Upstream
 from examples.tour.eliza import ElizaServer
-from tests.e2e.conftest import KEY
+from tests.e2e.conftest import KEY, ROUTE_KEY
 
 pytestmark = pytest.mark.e2e
 
 
-class ElizaFarSide(FarSide):
-    """The agents of the test run's server, by the words that its offline model obeys."""
+class PlainFarSide(FarSide):
+    """The agents of the test run's server by its own API, by the words that its offline model obeys."""
 
     server: ClassVar[ElizaServer]
 
@@ -42,9 +42,23 @@ class ElizaFarSide(FarSide):
         return Trial("ask", {"message": f"!long {size}"})
 
 
+class ElizaFarSide(PlainFarSide):
+    """The same by the plugin's routes."""
+
+    async def open(self) -> None:
+        self.upstream = Upstream(
+            "home", "elizaos", self.server.url, KEY, options={"plugin": {"key": ROUTE_KEY}}
+        )  # fmt: skip
+
+    def count(self, n: int) -> Trial:
+        return Trial("ask", {"message": f"!act TEST_COUNT {n}"}, f"counted to {n}")
+
+
 @pytest.fixture(scope="module", autouse=True)
 async def _server(eliza: ElizaServer) -> None:
-    ElizaFarSide.server = eliza
+    PlainFarSide.server = eliza
 
 
 TestElizaOs = suite("elizaos", ElizaFarSide)
+TestElizaOsPlain = suite("elizaos", PlainFarSide)
+delattr(TestElizaOsPlain, "test_what_is_claimed_is_offered")  # the plain API neither streams nor tells steps

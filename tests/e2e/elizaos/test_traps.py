@@ -45,7 +45,7 @@ async def test_both_agents_are_tools_described_from_their_characters(home: Box) 
 async def test_a_second_list_changes_nothing_though_the_server_shuffles(home: Box) -> None:
     before = home.catalog.revision
     for _ in range(3):
-        home.gateway.upstreams.find("home").outbound._route._details.clear()  # type: ignore[attr-defined]
+        home.gateway.upstreams.find("home").outbound._plain._details.clear()  # type: ignore[attr-defined]
         assert await home.refresh("home")
     assert home.catalog.revision == before
 
@@ -60,7 +60,7 @@ async def test_a_conversation_uses_one_session_and_one_request_a_call(home: Box)
     async def count(request: httpx2.Request) -> None:
         requests.append(f"{request.method} {request.url.path.rsplit('/', 1)[-1]}")
 
-    home.gateway.upstreams.find("home").outbound._route._http.event_hooks["request"].append(count)  # type: ignore[attr-defined]
+    home.gateway.upstreams.find("home").outbound._plain._http.event_hooks["request"].append(count)  # type: ignore[attr-defined]
     for number in range(3):
         assert str(number) in await said(home, f"number {number}", conversation="one")
     assert requests == ["POST sessions"] + ["POST messages"] * 3
@@ -129,7 +129,7 @@ async def test_a_conversation_remembers_what_it_was_told_but_not_what_it_said(ho
     assert heard == "one two"
     async with httpx2.AsyncClient(base_url=eliza.url, headers={"x-api-key": KEY}) as client:
         route: Any = home.gateway.upstreams.find("home").outbound
-        room = next(iter(route._route._sessions.values())).room
+        room = next(iter(route._plain._sessions.values())).room
         agent = eliza.facts["agents"][0]["id"]
         known = (await client.get(f"/api/memory/{agent}/memories", params={"roomId": room})).json()
     assert {memory["entityId"] == agent for memory in known["data"]["memories"]} == {False}
@@ -150,7 +150,7 @@ async def test_the_argument_timeout_ends_the_wait(home: Box) -> None:
 async def test_a_lost_session_is_opened_again_and_the_message_sent_once(home: Box, eliza: ElizaServer) -> None:
     await said(home, "first", conversation="lost")
     route: Any = home.gateway.upstreams.find("home").outbound
-    session = next(iter(route._route._sessions.values())).id
+    session = next(iter(route._plain._sessions.values())).id
     async with httpx2.AsyncClient(base_url=eliza.url, headers={"x-api-key": KEY}) as client:
         assert (await client.delete(f"/api/messaging/sessions/{session}")).status_code == 200
     assert await said(home, "a rare word: zyzzyva", conversation="lost") == "You said: a rare word: zyzzyva"
@@ -163,7 +163,7 @@ async def test_two_callers_with_one_name_for_a_conversation_have_two_sessions(ho
         event = await last(home, "hello", Caller(name), conversation="shared name")
         assert isinstance(event, Result)
     route: Any = home.gateway.upstreams.find("home").outbound
-    assert len({session.id for session in route._route._sessions.values()}) == 2
+    assert len({session.id for session in route._plain._sessions.values()}) == 2
 
 
 async def test_eight_calls_at_once_each_get_their_own_answer(home: Box) -> None:
@@ -204,7 +204,7 @@ async def test_a_wrong_key_is_said_as_such(box: Box, eliza: ElizaServer) -> None
 
 async def test_check_tells_what_it_reached(box: Box, eliza: ElizaServer) -> None:
     check = box.gateway.upstreams.check
-    assert (await check(Upstream("home", "elizaos", eliza.url, KEY))).facts == {"agents": ["Eliza", "Higgins"]}
+    assert (await check(Upstream("home", "elizaos", eliza.url, KEY))).facts["agents"] == ["Eliza", "Higgins"]
     assert "does not answer" in (await check(Upstream("home", "elizaos", "http://127.0.0.1:9", KEY))).text
     url = await box.serve()
     report = await check(Upstream("home", "elizaos", url))

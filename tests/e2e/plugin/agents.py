@@ -16,10 +16,11 @@ from tests.e2e.conftest import KEY
 
 
 class Line:
-    """Passes bytes on to a gateway. `far`: where to; None cuts it, and takes no new ones."""
+    """Passes bytes on to a gateway. `far`: where to; None cuts it, and takes no new ones. `taken`: how many came."""
 
     def __init__(self, far: str) -> None:
         self.far: str | None = far
+        self.taken = 0
         self._open: set[asyncio.StreamWriter] = set()
 
     @asynccontextmanager
@@ -41,6 +42,7 @@ class Line:
         if self.far is None:
             writer.close()
             return
+        self.taken += 1
         host, _, port = self.far.rpartition("://")[2].partition(":")
         away, there = await asyncio.open_connection(host, int(port))
         self._open |= {writer, there}

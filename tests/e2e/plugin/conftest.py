@@ -13,8 +13,9 @@ from adapters.spi import Upstream
 from examples.tour.eliza import NODE, ElizaServer, install, npm_ci
 from gateway.testing import Box
 from tests.conftest import ROOT
-from tests.e2e.conftest import KEY
+from tests.e2e.conftest import CANARY, KEY
 from tests.e2e.plugin.agents import Line, User, character
+from tests.e2e.plugin.inside import ACTIONS, FIXED, NEAR, Inside
 from tests.e2e.plugin.wire import PLUGIN
 
 HERE = Path(__file__).parent
@@ -86,3 +87,27 @@ async def user(place: Place) -> AsyncIterator[User]:
     """Somebody who talks with Eliza."""
     async with User(place.server, "Eliza") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+async def inside(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inside]:
+    """Eliza and Pickering register themselves, each with a key of its own; Higgins has a fixed one, and does not."""
+    folder = tmp_path_factory.mktemp("inside")
+    box = Box(folder, registration=NEAR)
+    await box.open()
+    url = await box.serve()
+    keys = {name: await box.key(name, roles=("call", "register")) for name in ("eliza", "pickering")}
+    for_eliza = {"DOOLITTLE_URL": url, "DOOLITTLE_KEY": keys["eliza"], "DOOLITTLE_ACTIONS": ACTIONS}
+    agents = [
+        character(folder, "eliza", **for_eliza),
+        character(folder, "pickering", DOOLITTLE_URL=url, DOOLITTLE_KEY=keys["pickering"]),
+        character(folder, "higgins", DOOLITTLE_ROUTE_KEY=FIXED, DOOLITTLE_ACTIONS="*"),
+    ]
+    install(print)
+    env = {"PLUGINS": str(built), "TEST_ACTIONS": "1", "LOG_LEVEL": "warn", "CANARY_SECRET": CANARY}
+    server = await ElizaServer(folder / "elizaos", key=KEY, agents=",".join(agents), env=env).start()
+    place = Inside(box, server, keys)
+    await place.listed("eliza", "pickering")
+    yield place
+    await server.stop()
+    await box.close()

@@ -1,6 +1,7 @@
 """The plugin's own checks, and that it speaks as the gateway does."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def test_it_is_built_as_plugins_are(built: Path) -> None:
     said = json.loads((PLUGIN / "package.json").read_text())
     assert (PLUGIN / said["main"]) == built
     assert (PLUGIN / said["types"]).exists()
-    assert "import" not in {line.split(" ")[0] for line in built.read_text().splitlines()}, "no package at run time"
+    imported = re.findall(r"^import .* from [\"'](.*)[\"'];$", built.read_text(), re.MULTILINE)
+    assert set(imported) == {"crypto"}, "nothing but Node's own at run time"
     assert said["agentConfig"]["pluginType"] == "elizaos:plugin:1.0.0"
     assert "dependencies" not in said
     source = "".join(path.read_text() for path in (PLUGIN / "src").glob("*.ts"))
@@ -43,9 +45,10 @@ def test_the_package_holds_what_an_agent_needs(built: Path) -> None:
     assert names == {"README.md", "package.json", *(f"dist/index.{end}" for end in ("js", "js.map", "d.ts"))}
 
 
-def test_only_one_file_touches_the_runtime() -> None:
-    files = [path.name for path in (PLUGIN / "src").glob("*.ts") if "@elizaos/core" in path.read_text()]
-    assert files == ["eliza.ts"]
+def test_only_two_files_touch_the_runtime_and_none_needs_the_core() -> None:
+    texts = {path.name: path.read_text() for path in (PLUGIN / "src").glob("*.ts")}
+    assert {name for name, text in texts.items() if "@elizaos/core" in text} == {"eliza.ts", "eliza-run.ts"}
+    assert not [name for name, text in texts.items() if re.search(r"^import (?!type)[^;]*@elizaos/core", text, re.M)]
 
 
 async def test_the_wire_is_the_gateways(packages: None, box: Box, tmp_path: Path) -> None:
