@@ -99,21 +99,23 @@ def _text(message: Message) -> str:
 
 def decided(request: Message) -> tuple[str, Message | None]:
     """What is answered: a text, or the tool call in its place."""
-    said = _said(request)
+    whole = _said(request)
+    said = whole.partition("\n\n# Context")[0]  # where the words of before stand again
     tools = {t["function"]["name"]: t["function"] for t in request.get("tools") or []}
     if "Plan" in tools:
-        kind = "else" if "# What was done so far" in said else "use"
+        kind = "else" if "# What was done so far" in whole else "use"
         steps = [{"tool": n, "arguments": json.loads(a or "{}")} for k, n, a in WORD.findall(said) if k == kind]
         return "", {"name": "Plan", "arguments": {"steps": steps}}
-    results = _results(request, said)
+    results = _results(request, whole)
     if tools and (loop := next((w for w in WORD.findall(said) if w[0] == "loop"), None)):
         return "", _called(loop[1], json.loads(loop[2] or "{}"), tools)
     wanted = [w for w in WORD.findall(said) if w[0] == "use"]
     if tools and len(results) < len(wanted):
         _, name, arguments = wanted[len(results)]
         return "", _called(name, json.loads(arguments or "{}"), tools)
-    done = re.findall(r"^\d+\. [\w-]+: (.*)$", said.partition("# What was done\n")[2], re.MULTILINE) or results
-    return (f"The answer is {done[-1]}." if done else f"You said: {_plain(said)}"), None
+    summed = whole.partition("# What was done\n")[2].removesuffix("\nAnswer the task.")
+    done = re.split(r"^\d+\. [\w-]+: ", summed, flags=re.MULTILINE)[1:] or results
+    return (f"The answer is {done[-1].strip()}." if done else f"You said: {_plain(said)}"), None
 
 
 def _results(request: Message, said: str) -> list[str]:
@@ -126,7 +128,7 @@ def _results(request: Message, said: str) -> list[str]:
 def _plain(said: str) -> str:
     """Some frameworks wrap the task."""
     said = re.sub(r"(?s)^.*Current Task: |\n\nThis is the expect.*$", "", said)
-    return said.partition("\n\n# Context")[0].strip()
+    return re.split(r"\n\n# (?:Context|What was done)", said)[0].strip()
 
 
 def _called(name: str, arguments: Message, tools: dict[str, Message]) -> Message:

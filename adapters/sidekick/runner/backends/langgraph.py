@@ -70,7 +70,7 @@ def versions() -> dict[str, str]:
 async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
     async with saver(run) as kept:
         graph = chosen(run, call_tool, kept)
-        config = {"configurable": {"thread_id": "run"}, "recursion_limit": 2 * run.limits.iterations + 5}
+        config = {"configurable": {"thread_id": "run"}, "recursion_limit": steps(run)}
         told_so_far = ""
         try:
             async for event in events(graph, await given(run, graph, config), config):
@@ -84,6 +84,12 @@ async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
             yield Final(told_so_far, "max_iterations")
             return
         yield final((await graph.aget_state(config)).values)
+
+
+def steps(run: Run) -> int:
+    """Of the graph at most. A request to the model and its tools are two; a workflow counts by itself."""
+    most = 2 * run.limits.iterations
+    return most if run.source.builtin == "langgraph" else most + run.limits.replans + 10
 
 
 @asynccontextmanager
