@@ -24,3 +24,10 @@ def _quiet() -> Iterator[None]:
 # No test depends on seconds: a busy machine may be slow at drawing and at running an example.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+def pytest_report_header() -> list[str]:
+    """What is not tested on this machine."""
+    from tests.e2e.sidekick.rooms import left_out  # it imports this module
+
+    return [line for line in (left_out(),) if line]

@@ -102,6 +102,8 @@ class Child:
         """Why it was killed, if we did it."""
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.gone: Callable[[Child], None] = lambda _: None
+        self.freed: Callable[[], None] = lambda: None
+        """Called when it is gone, and when a run that was cancelled has stopped."""
 
     @property
     def alive(self) -> bool:
@@ -167,6 +169,8 @@ class Child:
             while True:
                 message = await run.heard.get()
                 if isinstance(message, Exception):
+                    if read == 0 and isinstance(message, ConnectFailed):
+                        message = ConnectFailed(message.public, delivered="no")  # its first word is that it begins
                     raise message
                 yield message
                 if "status" in message:
@@ -199,6 +203,7 @@ class Child:
         except TimeoutError:
             self.kill(f"a cancelled run went on for {GRACE:g} seconds")
         self._runs.pop(id, None)
+        self.freed()
         self._tasks = [task for task in self._tasks if not task.done() and task is not asyncio.current_task()]
 
     @property
@@ -225,8 +230,8 @@ class Child:
         assert process.stdout is not None
         try:
             async for line in process.stdout:
-                self._heard(orjson.loads(line), ready)
-        except (ValueError, KeyError, TypeError):
+                self._heard(_message(line), ready)
+        except (ValueError, KeyError):
             self.kill("it broke the protocol")
         code = await process.wait()
         fault = Broken(self._end(code)) if self.why == "it broke the protocol" else ConnectFailed(self._end(code))
@@ -261,7 +266,7 @@ class Child:
             self._pings.pop(message["id"]).set_result(None)
         elif run := self._runs.get(message["id"]):
             run.ended.set()
-            run.heard.put_nowait(message["result"])
+            run.heard.put_nowait(_result(message))
 
     def _tool(self, message: Message) -> None:
         params = message["params"]
@@ -269,7 +274,8 @@ class Child:
         if run is None:
             self._write({"id": message["id"], "result": {"text": "Error: this run has ended.", "ok": False}})
             return
-        arguments = params["arguments"] if isinstance(params["arguments"], dict) else {}
+        given = params.get("arguments")
+        arguments = given if isinstance(given, dict) else {}
         wanted = Wanted(str(params["name"]), arguments, str(params.get("key") or ""), run.heard.put_nowait)
         task = asyncio.create_task(self._answer(run, message["id"], wanted), name=f"runner tool {wanted.name[:40]}")
         run.tools.add(task)
@@ -333,3 +339,21 @@ class Child:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _message(line: bytes) -> Message:
+    """What a child said. Raises `ValueError`."""
+    said = orjson.loads(line)
+    if not isinstance(said, dict) or not isinstance(said.get("params", {}), dict):
+        raise ValueError("no message")
+    if "method" in said and "token" not in said["params"] and said["method"] != "ready":
+        raise ValueError("said by no run")
+    return said
+
+
+def _result(message: Message) -> Message:
+    """Raises `ValueError`."""
+    found = message["result"]
+    if not isinstance(found, dict) or not isinstance(found.get("status"), str):
+        raise ValueError("no result")
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 
 from adapters import wire
-from adapters.errors import BadArguments, Expired, GatewayError, Refused, Unknown, Unreachable
+from adapters.errors import BadArguments, ConnectFailed, Expired, GatewayError, Refused, Unknown, Unreachable
 from adapters.sidekick import Options, translate
 from adapters.sidekick.child import Child, Message, Starting
 from adapters.sidekick.frameworks import Framework, find, known
@@ -38,6 +38,8 @@ from registry.views import fits
 NAME = "sidekick"
 """The agent that takes whichever framework is named."""
 LOOK = 10.0
+TRIES = 3
+"""Children that are asked, where one after the other dies before it begins."""
 HELD = 60.0
 """Seconds for which a run whose child died may be gone on with."""
 KEPT = 86400.0
@@ -197,7 +199,7 @@ class SidekickOutbound:
         thread, kept = work.terms.thread, False
         try:
             order = await self._order(work, call, tool, again)
-            async with self._pool(work.who).taken() as child, aclosing(work.events(child, order)) as events:
+            async with aclosing(self._by_some_child(work, order)) as events:
                 async for event in events:
                     if isinstance(event, Result):
                         self._remember(work.who, call, event)
@@ -211,6 +213,18 @@ class SidekickOutbound:
         finally:
             if not kept:
                 await work.close()
+
+    async def _by_some_child(self, work: Work, order: Message) -> AsyncGenerator[Event, None]:
+        """A child that died before it began is not told: another one takes the run."""
+        for attempt in range(TRIES):
+            async with self._pool(work.who).taken() as child, aclosing(work.events(child, order)) as events:
+                try:
+                    async for event in events:
+                        yield event
+                    return
+                except ConnectFailed as fault:
+                    if fault.delivered != "no" or attempt == TRIES - 1:
+                        raise
 
     def _chosen(self, call: Call, tool: Tool) -> Who:
         """Raises `Unknown`, `BadArguments`."""

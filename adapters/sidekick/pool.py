@@ -86,7 +86,7 @@ class Pool:
     async def start(self) -> Child:
         """One more child, warm. Raises `ConnectFailed`."""
         child = self._make()
-        child.gone = self._gone
+        child.gone, child.freed = self._gone, self._next
         self._starting += 1
         try:
             await child.open()

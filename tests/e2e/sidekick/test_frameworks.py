@@ -34,7 +34,7 @@ def seen(result: Result) -> dict[str, Any]:
 async def test_the_same_task_from_an_mcp_client(room: Room, one: One) -> None:
     steps: list[str] = []
 
-    async def on_progress(done: float, total: float | None, message: str | None) -> None:
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         steps.append(message or "")
 
     async with Client(room.url + "/mcp/all", mode="auto") as client:

@@ -164,6 +164,7 @@ def resumed(value: Any) -> Any:
 
 
 async def events(graph: Any, said: Any, config: Any) -> AsyncIterator[Event]:
+    asked: list[dict[str, Any]] = []
     async for mode, found in graph.astream(
         said, config, stream_mode=["updates", "messages", "custom"], durability="sync"
     ):
@@ -174,10 +175,12 @@ async def events(graph: Any, said: Any, config: Any) -> AsyncIterator[Event]:
         elif mode == "custom":
             yield Step(str(found.get("step", "custom")) if isinstance(found, dict) else str(found)[:100])
         elif "__interrupt__" in found:
-            yield Question([question(one) for one in found["__interrupt__"]])
+            asked += [question(one) for one in found["__interrupt__"]]
         else:
             for node in found:
                 yield Step(node)
+    if asked:  # at the end: what is read to its end is kept
+        yield Question(asked)
 
 
 def question(one: Any) -> dict[str, Any]:
