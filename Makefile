@@ -43,8 +43,8 @@ conformance: install ## MCP's own suites, direct and through the gateway; ONLY=w
 	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"; status=$$?; \
 	test -n "$(ONLY)" || $(BIN)/python -m pytest -m slow tests/e2e/mcp || status=1; exit $$status
 
-faults: install ## the long forms of the tests of what goes wrong
-	@$(BIN)/python -m pytest -m slow tests/adapters tests/gateway
+faults: install ## the long forms of the tests of what goes wrong; writes build/faults.json
+	@rm -f build/faults.json; FAULTS=1 $(BIN)/python -m pytest -m "slow or faults" tests/adapters tests/gateway
 
 docs: install ## the tables in docs/ that are made from the code
 	@$(BIN)/python docs/make.py

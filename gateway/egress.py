@@ -162,6 +162,8 @@ def public(address: str) -> bool:
         if ip.teredo or ip.sixtofour or ip.is_site_local or ip in NAT64:
             return False
         ip = ip.ipv4_mapped or ip
+    if any(ip in network for network in INSIDE if network.version == ip.version):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and str(ip) not in INSIDE_CLOUDS
 
 
@@ -172,6 +174,13 @@ def within(address: str, allowed: Networks) -> bool:
     return any(ip in network for network in allowed)
 
 
+INSIDE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16", "64:ff9b:1::/48", "2001::/23"),
+    )
+)
+"""Set aside by their registries, and public to Python 3.11: a cloud has its metadata in one of them."""
 INSIDE_CLOUDS = frozenset({"168.63.129.16"})
 """Public by number, and a cloud's own metadata in fact."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")

@@ -98,7 +98,8 @@ class UagentsOutbound:
             protocols = [p for p in said if isinstance(p, str)][:50] if isinstance(said, list) else []
             meta = record.get("metadata")
             named = record.get("name") or (meta.get("name") if isinstance(meta, dict) else None)
-            name = str(named) if isinstance(named, str) and named else f"{address[:10]}-{address[-6:]}"
+            known = self._name if self._addresses == (address,) else f"{address[:10]}-{address[-6:]}"
+            name = named if isinstance(named, str) and named else known
             tools = [tool for protocol in protocols for tool in await self._tools(address, name, protocol)]
             text = record.get("description")
             return Agent(

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import orjson
 
-from examples.tour import calls
+from examples.tour import calls, uagents
 from examples.tour.eliza import PLUGIN, ElizaServer, install
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -90,11 +90,11 @@ class Gateway:
             await self._process.wait()
 
 
-async def tour(url: str, config: Path, eliza: ElizaServer) -> list[dict[str, Any]]:
+async def tour(url: str, config: Path, eliza: ElizaServer, bureau: uagents.Bureau) -> list[dict[str, Any]]:
     """Every call, printed as it ends; the rows for `build/tour.json`."""
     rows: list[dict[str, Any]] = []
     say("")
-    for name, note, call in calls.every(url, config, eliza):
+    for name, note, call in (*calls.every(url, config, eliza), *uagents.every(url, bureau, calls.User(eliza))):
         rows.append(await _one(name, note, call))
     good = sum(row["ok"] for row in rows)
     say(f"\n{good} of {len(rows)} calls as they should be.")
@@ -134,19 +134,20 @@ async def main() -> int:
     known |= {"DOOLITTLE_ROUTE_KEY": ROUTE_KEY, "DOOLITTLE_ACTIONS": "TEST_TELL, TEST_FAILS"}
     env = {"TEST_ACTIONS": "1", "MODEL": model, **known}
     eliza = ElizaServer(HOME / "elizaos", key=KEY, agents="eliza,higgins", env=env)
-    gateway = Gateway(HOME / "doolittle.toml")
+    gateway, bureau = Gateway(HOME / "doolittle.toml"), uagents.Bureau(HOME / "uagent")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await eliza.start()
+        await asyncio.gather(eliza.start(), bureau.start())
         names = ", ".join(agent["name"] for agent in eliza.facts["agents"])
         say(f"ElizaOS answers at {eliza.url} with {names} ({time.monotonic() - began:.0f} s so far)")
         config = HOME / "doolittle.toml"
-        config.write_text(CONFIG.format(port=port, url=eliza.url, python=sys.executable, server=SERVER))
+        said = CONFIG.format(port=port, url=eliza.url, python=sys.executable, server=SERVER)
+        config.write_text(said + bureau.config)
         url = await gateway.start()
         say(f"Doolittle answers at {url} ({time.monotonic() - began:.0f} s so far)")
-        rows = await tour(url, config, eliza)
+        rows = await tour(url, config, eliza, bureau)
         (ROOT / "build").mkdir(exist_ok=True)
         (ROOT / "build" / "tour.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         if os.environ.get("TOUR") != "exit":
@@ -157,6 +158,7 @@ async def main() -> int:
         return 0 if all(row["ok"] for row in rows) else 1
     finally:
         await gateway.stop()
+        await bureau.stop()
         await eliza.stop()
 
 
