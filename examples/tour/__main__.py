@@ -168,6 +168,7 @@ def _addresses(url: str, config: Path) -> None:
 It stays up; Ctrl-C ends it.
   MCP    {url}/mcp            (one agent: {url}/mcp/agents/eliza)
   HTTP   {url}/v1/tools       (what there is: {url}/openapi.json)
+  uAgents {url}/uagents/agents (who is published, and where)
 
 Try:
   {doolittle} tools
