@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from bench import peers, process
+from bench import peers, process, uagents
 from bench.load import CALLS, NEW, OLD, Face, first_call, measure
 from bench.process import ROOT, Server
 
@@ -96,6 +96,8 @@ async def main() -> None:
                 for face in faces:
                     face.figures.setdefault(connections, []).append(await measure(face, connections, echo))
         rows = [row for face in faces for row in report(face)]
+    if any(words in "uagents" for words in ONLY):
+        rows += await uagents.main()
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
 

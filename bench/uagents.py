@@ -1,7 +1,8 @@
 """Signed envelopes of the uAgents network: the gateway beside a stock Agent, and what 1,000 identities cost.
 
-Requests are made and signed before the clock runs; 64 senders, 16 connections, each answer looked at. The gateway answers
-by the MCP protocol from the fake network, with audit, metrics and the replay log on; the stock Agent by a model.
+Requests are made and signed before the clock runs; 64 senders, 16 connections, each answer looked at. The gateway
+answers by the MCP protocol from the fake network, with audit, metrics and the replay log on; the stock Agent by a
+model. `python -m bench.uagents` prints these alone.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ class Pong(Model):
     text: str
 
 
-AGENT = f"""
+AGENT = """
 import asyncio, sys
 asyncio.set_event_loop(asyncio.new_event_loop())
 from uagents import Agent, Context, Model
@@ -55,7 +56,7 @@ class Quiet(Agent):
     async def _update_agent_status(self, active): return None
 agent = Quiet(name="bench", seed="bench", port=int(sys.argv[1]), registration_policy=Off(), report_events=False,
               enable_agent_inspector=False, mark_inactive_on_shutdown=False, log_level="ERROR")
-@agent.on_message(Ping, replies={{Pong}})
+@agent.on_message(Ping, replies={Pong})
 async def on(ctx: Context, sender: str, message: Ping) -> None:
     await ctx.send(sender, Pong(text=message.text))
 with open("address", "w") as file:
@@ -232,7 +233,7 @@ asyncio.run(main())
 
 
 def identities(folder: Path) -> list[dict[str, Any]]:
-    """What the face adds at its start for so many published agents: derived from the real keyring, in a fresh process."""
+    """What the face adds at its start for so many agents: derived from the real keyring, each time in a new process."""
     found: list[dict[str, float]] = []
     for number in range(3):
         words = (sys.executable, "-c", IDENTITIES.replace("COUNT", str(MANY)), str(folder / f"i{number}.db"))
@@ -261,7 +262,7 @@ async def whole(folder: Path) -> list[dict[str, Any]]:
         finally:
             server.stop()
     print(f"a gateway with {MANY} agents: all published {seen[MANY]:.1f} s after its start; with one {seen[1]:.1f} s")
-    note = f"from the start of the process until {MANY} agents of the fake network are listed and published; with one: {seen[1]:.2f}"
+    note = f"from its start until {MANY} agents of the fake network are listed and published; with one {seen[1]:.2f}"
     return [{"name": "uagents gateway/start s", "ok": True, "value": round(seen[MANY], 2), "unit": "s", "note": note}]
 
 
@@ -272,6 +273,4 @@ async def main() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    rows = asyncio.run(main())
-    (ROOT / "build").mkdir(exist_ok=True)
-    (ROOT / "build" / "bench-uagents.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    asyncio.run(main())
