@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 
 from adapters.errors import Broken, ConnectFailed, TimedOut
+from adapters.spi import INLINE_LIMIT
 
 LIMIT = 16 * 2**20
 """Bytes that are read of one answer."""
@@ -45,3 +46,23 @@ async def body(response: httpx2.Response, name: str, limit: int = LIMIT) -> byte
         if len(pieces) > limit:
             raise Broken(f"'{name}' answered with more than {limit >> 20} MB")
     return bytes(pieces)
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The data of each server-sent event. Raises `Broken` for one that is larger than what goes inline."""
+    held = bytearray()
+    data: list[str] = []
+    async for chunk in chunks:
+        held += chunk
+        if len(held) > INLINE_LIMIT:
+            raise Broken("a line of the stream is too long")
+        *lines, rest = held.replace(b"\r\n", b"\n").split(b"\n")
+        held = bytearray(rest)
+        for line in lines:
+            if not line and data:
+                yield "\n".join(data)
+                data = []
+            elif line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" ").decode("utf-8", "replace"))
+    if data:
+        yield "\n".join(data)

@@ -1,13 +1,11 @@
 """A service with an OpenAPI document for the conformance suite, in this process."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import orjson
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -15,6 +13,7 @@ from starlette.routing import Route
 
 from adapters import hops
 from adapters.conformance import FarSide, Trial
+from adapters.conformance.serving import serving
 from adapters.spi import Json, Upstream
 
 TEXT: Json = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
@@ -99,41 +98,17 @@ class Service:
         return Response(b"{", media_type="application/json")
 
 
-@asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """The app on a port of loopback; its URL."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
-        sock.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
-        task = asyncio.create_task(server._serve([sock]), name="far uvicorn")
-        while not server.started:
-            await asyncio.sleep(0.002)
-        try:
-            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-        finally:
-            server.should_exit = server.force_exit = True
-            await task
-
-
 class HttpFarSide(FarSide):
     """The service on a port of loopback."""
 
     async def open(self) -> None:
         self.service = Service()
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._sock.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(self.service.app, lifespan="off", log_config=None, ws="none")
-        self._server = uvicorn.Server(config)
-        self._task = asyncio.create_task(self._server._serve([self._sock]), name="far uvicorn")
-        while not self._server.started:
-            await asyncio.sleep(0.002)
-        url = f"http://127.0.0.1:{self._sock.getsockname()[1]}/openapi.json"
-        self.upstream = Upstream("far", "http", url)
+        self._stack = AsyncExitStack()
+        url, self._server = await self._stack.enter_async_context(serving(self.service.app))
+        self.upstream = Upstream("far", "http", f"{url}/openapi.json")
 
     async def close(self) -> None:
-        self._server.should_exit = self._server.force_exit = True
-        await self._task
-        self._sock.close()
+        await self._stack.aclose()
 
     def say(self, text: str) -> Trial:
         return Trial("say", {"text": text}, text)
@@ -161,8 +136,7 @@ class HttpFarSide(FarSide):
 
     def outage(self, on: bool) -> None:
         self.service.away = on
-        connections: Any = self._server.server_state.connections
-        for connection in list(connections) if on else []:
+        for connection in list(self._server.server_state.connections) if on else []:
             connection.transport.abort()
 
     def delivered(self, call: str) -> int:

@@ -140,7 +140,7 @@ class HttpOutbound:
             status, headers = response.status_code, response.headers
             if status < 300 and answers.kind(headers) == answers.EVENTS:
                 said: list[str] = []
-                async for data in answers.events(response.aiter_bytes()):
+                async for data in wire.events(response.aiter_bytes()):
                     said.append(data)
                     yield Part(Text(data))
                 yield Result((Text("\n".join(said)),))

@@ -1,7 +1,7 @@
 """From a response of a far side to the end of a call."""
 
 import email.message
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -103,26 +103,6 @@ def _first(value: Any) -> str:
             if found := _first(value.get(key)):
                 return found
     return ""
-
-
-async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The data of each server-sent event. Raises `Broken` for one that is larger than what goes inline."""
-    held = bytearray()
-    data: list[str] = []
-    async for chunk in chunks:
-        held += chunk
-        if len(held) > INLINE_LIMIT:
-            raise Broken("a line of the stream is too long")
-        *lines, rest = held.replace(b"\r\n", b"\n").split(b"\n")
-        held = bytearray(rest)
-        for line in lines:
-            if not line and data:
-                yield "\n".join(data)
-                data = []
-            elif line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" ").decode("utf-8", "replace"))
-    if data:
-        yield "\n".join(data)
 
 
 def _is_text(body: bytes) -> bool:

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from adapters.conformance.serving import serving
 from adapters.errors import GatewayError
-from adapters.http.far_testing import serving
 from adapters.spi import Call, Data, Error, Event, File, Hop, Part, Result, Text, Upstream
 from gateway.testing import Box
 
@@ -58,7 +58,7 @@ class Far:
 async def a_service() -> AsyncIterator[Far]:
     far = Far(document={"openapi": "3.1.0", "info": {"title": "Far", "version": "1"}})
     methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
-    async with serving(Starlette(routes=[Route("/{path:path}", far.handle, methods=methods)])) as url:
+    async with serving(Starlette(routes=[Route("/{path:path}", far.handle, methods=methods)])) as (url, _):
         far.url = url
         yield far
 
