@@ -236,11 +236,7 @@ async def test_a_call_of_a_tool_comes_back(box: Box, face: str, *, stream: bool)
     """As the model made it, in pieces or whole."""
     sing = {"name": "sing", "arguments": '{"a'}
     pieces = [
-        {
-            "tool_calls": [
-                {"index": 0, "id": "t1", "type": "function", "function": sing}
-            ]
-        },
+        {"tool_calls": [{"index": 0, "id": "t1", "type": "function", "function": sing}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": '": 1}'}}]},
     ]
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
