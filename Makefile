@@ -36,8 +36,9 @@ lint: install ## ruff: style and its limits
 types: install ## pyright, strict
 	@$(BIN)/basedpyright
 
-bench: install ## calls a second, CPU per call, memory, start-up; writes build/bench.json
+bench: install ## calls a second, CPU per call, memory, start-up, and what is added to ElizaOS; writes build/bench*.json
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.eliza
 
 conformance: install ## MCP's own suites, direct and through the gateway; ONLY=words; writes build/conformance.json
 	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"; status=$$?; \

@@ -54,7 +54,7 @@ export async function followed(connection: Connection, turn: Turn, tool: Tool, a
     if (event.kind === 'ask') {
       const asked = event.requests.map((request) => request.message ?? '').filter(Boolean);
       const text = `${tool.name} asks back, and I cannot answer that from here: ${asked.join(' ') || 'it needs more'}`;
-      return { success: false, text, values: {}, data: { ...known, callId } };
+      return { success: false, text, values: {}, data: { ...known, callId, cost: null, toolsUsed: [] } };
     }
     const piece = step(event);
     if (piece) await turn.show(piece);
@@ -111,7 +111,7 @@ export async function guarded(target: string, work: () => Promise<Said>, known: 
   } catch (fault) {
     const text = fault instanceof Unclear ? fault.message : sentence(fault, target);
     const problem = fault instanceof Refusal ? fault.problem : null;
-    const data = { ...known, toolsUsed: [], callId: problem?.call ?? '', code: problem?.code ?? (fault as Error).name };
+    const data = { ...known, cost: null, toolsUsed: [], callId: problem?.call ?? '', code: problem?.code ?? (fault as Error).name };
     return { success: false, text, values: {}, data };
   }
 }

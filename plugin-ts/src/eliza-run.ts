@@ -31,10 +31,11 @@ export async function say(runtime: IAgentRuntime, asked: Asked, out: Out, signal
     await prepared(runtime, asked);
     const message = heard(runtime, asked);
     const run = { evaluating: false };
-    const callback: HandlerCallback = async (content) => {
+    const own: Content[] = [];
+    const callback: HandlerCallback = (content) => {
       out({ type: 'message', content: spoken(content) ?? {}, ...(run.evaluating && { evaluator: true }) });
-      if (asked.kept && content.text) await remembered(runtime, asked, content);
-      return [];
+      if (asked.kept && content.text) own.push(content);
+      return Promise.resolve([]);
     };
     try {
       const options = {
@@ -47,6 +48,7 @@ export async function say(runtime: IAgentRuntime, asked: Asked, out: Out, signal
     } finally {
       forgotten(runtime, message);
     }
+    return () => remembered(runtime, asked, own);
   });
 }
 
@@ -179,11 +181,13 @@ function heard(runtime: IAgentRuntime, asked: Asked): Memory {
   };
 }
 
-/** The agent's own words, so that a conversation knows them. */
-async function remembered(runtime: IAgentRuntime, asked: Asked, content: Content): Promise<void> {
-  const kept = spoken(content) as Content;
+/** The agent's own words, so that a conversation knows them. Nobody waits for this but who speaks there next. */
+async function remembered(runtime: IAgentRuntime, asked: Asked, own: Content[]): Promise<void> {
   const place = { entityId: runtime.agentId, agentId: runtime.agentId, roomId: asked.room as UUID };
-  await runtime.createMemory({ id: crypto.randomUUID(), ...place, createdAt: Date.now(), content: kept }, 'messages');
+  for (const content of own) {
+    const memory = { id: crypto.randomUUID(), ...place, createdAt: Date.now(), content: spoken(content) as Content };
+    await runtime.createMemory(memory, 'messages');
+  }
 }
 
 /** What the core keeps for ever of a message that is done with. */
@@ -216,8 +220,8 @@ function connection(runtime: IAgentRuntime, { user, room }: Asked): Promise<void
   return runtime.ensureConnection({ entityId, userName: SOURCE, userId: entityId, worldName: 'Doolittle', ...place });
 }
 
-/** One after another in each room. Who stops waiting lets the next begin. */
-async function inTurn(room: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+/** One after another in each room, with what each leaves to be done. Who stops waiting lets the next begin. */
+async function inTurn(room: string, signal: AbortSignal, work: () => Promise<() => Promise<void>>): Promise<void> {
   const before = turns.get(room) ?? Promise.resolve();
   let end = (): void => undefined;
   const done = new Promise<void>((resolve) => {
@@ -225,14 +229,14 @@ async function inTurn(room: string, signal: AbortSignal, work: () => Promise<voi
   });
   const mine = before.then(() => done);
   turns.set(room, mine);
-  signal.addEventListener('abort', () => {
-    end();
-  });
+  void mine.then(() => turns.get(room) === mine && turns.delete(room));
+  signal.addEventListener('abort', end);
+  let rest = (): Promise<void> => Promise.resolve();
   try {
     await before;
-    if (!signal.aborted) await work();
+    if (!signal.aborted) rest = await work();
+    signal.removeEventListener('abort', end);
   } finally {
-    end();
-    if (turns.get(room) === mine) turns.delete(room);
+    void rest().catch(() => undefined).finally(end);
   }
 }

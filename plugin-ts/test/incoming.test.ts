@@ -157,9 +157,10 @@ describe('the registration', () => {
   });
 
   it('is made by an agent that knows a gateway, unless it is told not to', async () => {
+    let offer = '';
     const far = await stand((request, response) => {
-      if (request.method === 'PUT') json(response, lease(true));
-      else json(response, []);
+      if (request.method !== 'PUT') json(response, []);
+      else request.setEncoding('utf8').on('data', (piece: string) => (offer += piece)).on('end', () => { json(response, lease(true)); });
     });
     open.push(far);
     for (const more of [{}, { DOOLITTLE_REGISTER: 'false' }] as Record<string, string>[]) {
@@ -170,6 +171,9 @@ describe('the registration', () => {
       expect(service.callee).toBeNull();
     }
     expect(far.seen.filter((r) => r.method === 'PUT')).toHaveLength(1);
+    const said = JSON.parse(offer) as { url: string; options: { plugin: { key: string; agents: string[] } } };
+    expect(said).toMatchObject({ network: 'elizaos', url: 'http://10.0.0.7:3000', options: { plugin: { agents: [expect.any(String)] } } });
+    expect(said.options.plugin.key.length).toBeGreaterThanOrEqual(43);
   });
 });
 

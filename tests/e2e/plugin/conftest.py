@@ -104,7 +104,7 @@ async def inside(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Async
         character(folder, "higgins", DOOLITTLE_ROUTE_KEY=FIXED, DOOLITTLE_ACTIONS="*"),
     ]
     install(print)
-    env = {"PLUGINS": str(built), "TEST_ACTIONS": "1", "LOG_LEVEL": "warn", "CANARY_SECRET": CANARY}
+    env = {"PLUGINS": str(built), "TEST_ACTIONS": "1", "MODEL_PROMPTS": "1", "CANARY_SECRET": CANARY}
     server = await ElizaServer(folder / "elizaos", key=KEY, agents=",".join(agents), env=env).start()
     place = Inside(box, server, keys)
     await place.listed("eliza", "pickering")

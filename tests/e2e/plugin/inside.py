@@ -45,9 +45,15 @@ class Inside:
 
     def noted(self, *kinds: str) -> int:
         """How many model calls and actions began so far."""
+        return sum(line["kind"] in kinds for line in self._log())
+
+    def prompts(self, words: str) -> list[str]:
+        """What the model was asked when the user said this."""
+        return [str(line["prompt"]) for line in self._log() if line["user"] == words]
+
+    def _log(self) -> list[dict[str, Any]]:
         log = self.server.model_log
-        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        return sum(line["kind"] in kinds for line in lines)
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def id(self, name: str) -> str:
         return next(str(agent["id"]) for agent in self.server.facts["agents"] if agent["name"] == name)

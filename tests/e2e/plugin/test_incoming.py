@@ -161,6 +161,10 @@ async def test_calls_of_one_conversation_queue_and_none_is_dropped(inside: Insid
 async def test_a_conversation_outlives_the_gateways_memory_and_is_its_callers_own(inside: Inside) -> None:
     for word, wanted in (("one", "one"), ("two", "one two")):
         assert await inside.said(f"!talk {word}", conversation="kept") == wanted
+    assert "Eliza: You said: and you?" not in "".join(inside.prompts("!talk one"))
+    await inside.said("and you?", conversation="kept")
+    assert await inside.said("!talk three", conversation="kept") == "one two three"
+    assert "Eliza: You said: and you?" in inside.prompts("!talk three")[-1], "it knows its own words"
     call = inside.call("eliza__ask", {"message": "!talk mine", "conversation": "kept"}, caller=Caller("eve"))
     last = [event async for event in inside.box.invoke(call)][-1]
     assert isinstance(last, Result)
