@@ -11,7 +11,7 @@ import orjson
 from adapters.errors import Broken, GatewayError, Refused
 from adapters.spi import Payment, Price, Result, Text, Tool
 from adapters.uagents import calling
-from registry.model import schema
+from registry.model import ANYTHING, schema
 
 ASK = schema(
     {
@@ -48,8 +48,16 @@ def mcp_tools(said: Mapping[str, Any], name: str) -> list[Tool]:
             takes = one.get("inputSchema", one.get("input_schema"))
             takes = takes if isinstance(takes, dict) else {"type": "object"}
             text = str(one.get("description") or "")
-            found.append(Tool(one["name"], text, schema(takes), meta={"kind": "mcp"}))
+            found.append(Tool(one["name"], text, _schema(takes) or ANYTHING, meta={"kind": "mcp"}))
     return found
+
+
+def _schema(document: Any) -> bytes | None:
+    """None for what cannot be written as JSON everywhere: numbers over 64 bits, text that is none."""
+    try:
+        return schema(document) if isinstance(document, dict) and document.get("type") == "object" else None
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def model_tools(manifest: Mapping[str, Any]) -> Iterator[Tool]:
@@ -64,14 +72,15 @@ def model_tools(manifest: Mapping[str, Any]) -> Iterator[Tool]:
     for one in (interactions if isinstance(interactions, list) else [])[:MODELS]:
         takes = models.get(str(one.get("request"))) if isinstance(one, dict) else None
         replies = one.get("responses") if isinstance(one, dict) else None
-        if takes is None or not isinstance(replies, list) or not replies:
+        document = _schema(takes)
+        if takes is None or document is None or not isinstance(replies, list) or not replies:
             continue
         gives = [d for d in map(str, replies) if d != calling.ERROR]
         only = models.get(gives[0]) if len(gives) == 1 else None
         title = str(takes.get("title") or "message")
         text = str(takes.get("description") or f"Sends {title}.")
         yield Tool(
-            title, text, schema(takes), schema(only) if only and only.get("type") == "object" else None,
+            title, text, document, _schema(only),
             meta={"kind": "model", "digest": str(one["request"]), "replies": gives},
         )  # fmt: skip
 
