@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from adapters.errors import Conflict, ConnectFailed, Unknown
 from adapters.fake.world import WORLDS, World, world
+from adapters.load import Adapters, Found
 from adapters.spi import Address, Agent, Call, Error, Event, Host, Manifest, Report, Result, Text, Tool, Upstream
 from gateway.app import Gateway
 from gateway.settings import Settings, read
@@ -169,9 +170,11 @@ async def test_what_is_wrong_with_one_upstream_of_the_file_stops_no_other(tmp_pa
         + section("options", "fake://x", more="nonsense = 1\n")
         + section("secret", "fake://x", more="key = 'env:NO_SUCH_VARIABLE'\n")
         + section("command", "fake://x", more="key = 'command:/no/such/program'\n")
-        + section("inbound", "http://127.0.0.1:1", "http")
+        + section("inbound", "http://127.0.0.1:1", "ear")
     )
-    async with Gateway(settings(tmp_path, text)) as gateway:
+    ear = Found("ear", Manifest("ear", "Ear", frozenset({"inbound"})), _adapter=StuckAdapter(""))
+    adapters = Adapters([*Adapters.installed().all(), ear])
+    async with Gateway(settings(tmp_path, text), adapters) as gateway:
         await gateway.upstreams.settle(5)
         assert [live.upstream.name for live in gateway.upstreams.all()] == ["good"]
         assert [t.name for t in gateway.registry.snapshot.tools if t.native == "echo"] == ["all__echo"]
