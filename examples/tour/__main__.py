@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import orjson
 
-from examples.tour import calls, uagents
+from examples.tour import calls, model, uagents
 from examples.tour.eliza import PLUGIN, ElizaServer, install
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -44,7 +44,16 @@ era = "handshake"
 [upstreams.world]
 network = "fake"
 url = "fake://tour"
+
+[upstreams.helpers]
+network = "sidekick"
+url = "{model}"
+model = "{name}"
+tools = ["words__*", "higgins__ask"]
+venvs = "{venvs}"
 """
+VENVS = ROOT / ".doolittle" / "sidekick"
+"""The sidekicks' environments, shared with the tests."""
 SERVER = ROOT / "examples" / "mcp_server" / "server.py"
 KEY = "tour-key-of-the-example-server"
 ROUTE_KEY = "tour-key-of-the-plugins-routes"
@@ -125,26 +134,29 @@ def free_port(wanted: int) -> int:
 
 async def main() -> int:
     began = time.monotonic()
-    model = os.environ.get("MODEL", "") or "offline"
-    install(say, model)
+    thinks = os.environ.get("MODEL", "") or "offline"
+    install(say, thinks)
     HOME.mkdir(parents=True, exist_ok=True)
-    say(f"starting ElizaOS 1.7.2 ({model} model) …")
+    say(f"starting ElizaOS 1.7.2 ({thinks} model) …")
     port = free_port(8700)
     known = {"PLUGINS": str(PLUGIN), "DOOLITTLE_URL": f"http://127.0.0.1:{port}", "DOOLITTLE_REGISTER": "false"}
     known |= {"DOOLITTLE_ROUTE_KEY": ROUTE_KEY, "DOOLITTLE_ACTIONS": "TEST_TELL, TEST_FAILS"}
-    env = {"TEST_ACTIONS": "1", "MODEL": model, **known}
+    known |= {"DOOLITTLE_SIDEKICK": "sidekick__analyze"}
+    env = {"TEST_ACTIONS": "1", "MODEL": thinks, **known}
     eliza = ElizaServer(HOME / "elizaos", key=KEY, agents="eliza,higgins", env=env)
     gateway, bureau = Gateway(HOME / "doolittle.toml"), uagents.Bureau(HOME / "uagent")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stack = contextlib.AsyncExitStack()
     try:
         await asyncio.gather(eliza.start(), bureau.start())
         names = ", ".join(agent["name"] for agent in eliza.facts["agents"])
         say(f"ElizaOS answers at {eliza.url} with {names} ({time.monotonic() - began:.0f} s so far)")
         config = HOME / "doolittle.toml"
-        said = CONFIG.format(port=port, url=eliza.url, python=sys.executable, server=SERVER)
-        config.write_text(said + bureau.config)
+        said = {"port": port, "url": eliza.url, "python": sys.executable, "server": SERVER, "venvs": VENVS}
+        said |= {"model": await stack.enter_async_context(model.serving(thinks)), "name": thinks}
+        config.write_text(CONFIG.format(**said) + bureau.config)
         url = await gateway.start()
         say(f"Doolittle answers at {url} ({time.monotonic() - began:.0f} s so far)")
         rows = await tour(url, config, eliza, bureau)
@@ -159,6 +171,7 @@ async def main() -> int:
     finally:
         await gateway.stop()
         await bureau.stop()
+        await stack.aclose()
         await eliza.stop()
 
 

@@ -21,6 +21,18 @@ PLUGIN = "a user's message makes the agent call on, by elizaos-plugin-doolittle"
 Row = tuple[str, str, Callable[[], Awaitable[str]]]
 
 
+COUNT = '!use words__count {"text": "the rain in Spain"}'
+"""What the scripted model obeys."""
+
+
+def _thinks() -> bool:
+    return os.environ.get("MODEL") == "smollm2"
+
+
+def _model() -> str:
+    return "a Python framework in a child, with " + ("SmolLM2-135M" if _thinks() else "a scripted model")
+
+
 def require(holds: bool, said: Any) -> None:
     if not holds:
         raise AssertionError(f"unexpected: {said}")
@@ -58,11 +70,17 @@ def every(url: str, config: Path, eliza: ElizaServer) -> Iterator[Row]:
         yield f"mcp>mcp/spell-{name}", WORDS, words.spell
         yield f"mcp>mcp/question-{name}", "the server asks back, in the words of 2025-11-25", words.greet
     yield "mcp>mcp/resource", WORDS, Mcp(url + "/mcp/agents/words", "auto").resource
+    asking = Mcp(url + "/mcp/all", "auto")
+    yield "mcp>sidekick/analyze", f"{_model()}; the first call installs the framework", asking.analyze
+    yield "mcp>sidekick>mcp/count", f"{_model()}; {WORDS}", asking.analyze_by_words
+    yield "mcp>sidekick>elizaos/ask", _model(), asking.analyze_by_elizaos
     user = User(eliza)
     yield "elizaos>fake/echo", f"{PLUGIN}; {FAKE}", user.echo
     yield "elizaos>mcp/count", f"{PLUGIN}; {WORDS}", user.count
     yield "elizaos>mcp/found", f"{PLUGIN}; {WORDS}", user.found
     yield "elizaos>elizaos/ask", PLUGIN, user.ask
+    yield "elizaos>sidekick/analyze", f"{PLUGIN}; {_model()}", user.analyze
+    yield "elizaos>sidekick>mcp/count", f"{PLUGIN}; {_model()}; {WORDS}", user.analyze_by_words
     yield "elizaos>fake/fails", f"{PLUGIN}; the right outcome is a plain sentence", user.failing
 
 
@@ -199,6 +217,28 @@ class Mcp:
             require("Spain" in str(read.contents), read)
             return str(getattr(read.contents[0], "text", ""))
 
+    async def _sidekick(self, task: str, wanted: str) -> str:
+        """A model that thinks may answer as it likes, but it answers."""
+        steps: list[str] = []
+
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+            steps.append(message or "")
+
+        async with self._client() as client:
+            result = await client.call_tool("sidekick__analyze", {"task": task}, progress_callback=on_progress)
+            text = _text(result)
+            require(not result.is_error and text.strip() and (wanted in text or _thinks()), result)
+            return f"{len(steps)} steps, then: {text}"
+
+    async def analyze(self) -> str:
+        return await self._sidekick("What is the capital of France?", "You said: What is the capital of France?")
+
+    async def analyze_by_words(self) -> str:
+        return await self._sidekick(COUNT, '"words": 4')
+
+    async def analyze_by_elizaos(self) -> str:
+        return await self._sidekick('!use higgins__ask {"message": "Who are you?"}', "You said: Who are you?")
+
     async def progress(self) -> str:
         seen: list[str] = []
 
@@ -226,7 +266,7 @@ class User:
             response = await client.post(f"/api/messaging/sessions/{session}/messages", json=said)
         answer = response.json().get("agentResponse") or {}
         text = str((answer.get("actionCallbacks") or answer).get("text"))
-        require(wanted in text or os.environ.get("MODEL") == "smollm2", response.text)
+        require(wanted in text or _thinks(), response.text)
         return text
 
     async def echo(self) -> str:
@@ -240,6 +280,12 @@ class User:
 
     async def ask(self) -> str:
         return await self._say('!call higgins__ask {"message": "Where do I come from?"}', "Where do I come from?")
+
+    async def analyze(self) -> str:
+        return await self._say("!analyze the vowels of London", "the vowels of London")
+
+    async def analyze_by_words(self) -> str:
+        return await self._say(f"!analyze this: {COUNT}", '"words": 4')
 
     async def failing(self) -> str:
         return await self._say('!call all__fail {"kind": "refused"}', "all__fail could not do it")
