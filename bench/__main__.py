@@ -1,8 +1,9 @@
 """`make bench`: the gateway between MCP clients and an MCP server, beside the least a gateway can be, in one run.
 
 Rows: calls straight to the server; through the floor; through the gateway with a key, audit and metrics on, over each
-transport, in each era; the gateway with the fake network behind it; with PEERS=1 other gateways too. ROUNDS and CALLS
-make it longer, ONLY=words picks rows. Writes build/bench.json; ratios and CPU are worth more than rates.
+transport, in each era; the gateway with the fake network behind it; with PEERS=1 other gateways too; then the sidekicks
+(`bench/sidekick.py`). ROUNDS and CALLS make it longer, ONLY=words picks rows. Writes build/bench.json; ratios and CPU
+are worth more than rates.
 """
 
 import os
@@ -16,7 +17,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from bench import peers, process, uagents
+from bench import peers, process, sidekick, uagents
 from bench.load import CALLS, NEW, OLD, Face, first_call, measure
 from bench.process import ROOT, Server
 
@@ -98,6 +99,8 @@ async def main() -> None:
         rows = [row for face in faces for row in report(face)]
     if any(words in "uagents" for words in ONLY):
         rows += await uagents.main()
+    if any(words in "sidekick" for words in ONLY):
+        rows += await sidekick.rows()
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
 

@@ -17,7 +17,7 @@ from adapters.sidekick import Options, translate
 from adapters.sidekick.child import Child, Message, Starting
 from adapters.sidekick.frameworks import Framework, find, known
 from adapters.sidekick.pool import Pool, Size
-from adapters.sidekick.venvs import Venvs
+from adapters.sidekick.venvs import Venv, Venvs
 from adapters.sidekick.work import Terms, Who, Work
 from adapters.spi import (
     Address,
@@ -66,6 +66,7 @@ class SidekickOutbound:
         self._warm = [find(self._frameworks, name) for name in options.warm]
         self._who = self._agents()
         self._pools: dict[tuple[str, str], Pool] = {}
+        self._made: dict[str, Venv] = {}
         self._held: dict[str, tuple[float, Work]] = {}
         self._talks: OrderedDict[tuple[str, str, str], list[Message]] = OrderedDict()
 
@@ -203,7 +204,8 @@ class SidekickOutbound:
                 async for event in events:
                     if isinstance(event, Result):
                         self._remember(work.who, call, event)
-                        self._file(thread).unlink(missing_ok=True)
+                        if work.who.keeps:
+                            self._file(thread).unlink(missing_ok=True)
                     yield event
         except Unreachable:
             kept = work.who.keeps
@@ -241,7 +243,10 @@ class SidekickOutbound:
     async def _ready(self, who: Who) -> AsyncIterator[Event]:
         """Installs the framework if need be. Raises `Refused` where that is not wanted."""
         framework = who.framework
-        if self._venvs.of(framework).ready:
+        if (venv := self._made.get(framework.name)) is not None and venv.ready:
+            return
+        if (venv := self._venvs.of(framework)).ready:
+            self._made[framework.name] = venv
             return
         if not self._options.install:
             line = f"doolittle sidekick install {framework.name}"

@@ -237,6 +237,25 @@ async def test_children_end_with_the_gateway_however_it_ends(tmp_path: Path) -> 
     await until(lambda: not alive(pid), "the child ends")
 
 
+async def test_a_hundred_runs_leave_nothing(scripted: Scripted, world_of_tools: World) -> None:
+    task = f"call {json.dumps([['all__echo', {'text': 'a'}]])}"
+
+    def held() -> tuple[int, int, int]:
+        (child,) = scripted.pool.children
+        files = len(os.listdir("/proc/self/fd")) + len(os.listdir(f"/proc/{child.pid}/fd"))
+        return files, len(asyncio.all_tasks()), len(child._runs) + len(child._tasks) + len(scripted.outbound._held)
+
+    for _ in range(5):
+        await scripted.result(task)
+    (child,) = scripted.pool.children
+    before, rss = held(), child.rss
+    for _ in range(100):
+        await scripted.result(task)
+    assert held() <= before
+    assert scripted.pool.children == [child]
+    assert child.rss < rss + 5
+
+
 # ---- what goes wrong --------------------------------------------------------------------------------------------
 
 

@@ -163,9 +163,9 @@ async def test_only_what_both_may_is_offered_and_called(room: Room, one: One) ->
     narrow = Caller("narrow", network="test", allow=(f"{one.name}__ask", "words__spell", "all__echo"))
     before = room.model.requests
     result = await room.result(room.call(f"{one.name}__ask", "hello", caller=narrow))
-    said = str(room.model.bodies[before - room.model.requests :])
+    said = str(room.model.bodies[before - room.model.requests :]).replace("__", "_")  # some write names so
     for name, offered in {"words__spell": True, "all__echo": True, "words__count": False, "all__add": False}.items():
-        assert (name in said) == offered
+        assert (name.replace("__", "_") in said) == offered
     assert result.text == "You said: hello"
     denied = await room.result(room.call(f"{one.name}__ask", TASK, caller=narrow))
     assert "words__count" not in seen(denied)["toolsUsed"]
