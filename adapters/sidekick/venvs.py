@@ -107,7 +107,7 @@ class Venvs:
                 python = str(half / "venv" / "bin" / "python")
                 await _run(_uv("pip", "install", "--compile-bytecode", "--python", python, *words), framework)
             facts = await asyncio.to_thread(_facts, half / "venv")
-            (half / "venv" / STAMP).write_text(json.dumps({**facts, "seconds": round(time.monotonic() - began, 1)}))
+            (half / "venv" / STAMP).write_text(json.dumps({**facts, "seconds": round(time.monotonic() - began, 3)}))
             shutil.rmtree(venv.folder, ignore_errors=True)
             (half / "venv").rename(venv.folder)
         finally:
