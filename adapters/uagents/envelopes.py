@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from uagents_core.envelope import Envelope
 from uagents_core.models import Model
 
-from adapters.errors import BadArguments, Denied, Expired, GatewayError, Unauthenticated
+from adapters.errors import BadArguments, Denied, Expired, Unauthenticated
 from adapters.uagents.signing import ADDRESS, Signer, verify
 
 DIGEST = re.compile(r"model:[0-9a-f]{64}\Z")
@@ -29,10 +29,6 @@ LIFE = 3600.0
 SKEW = 30.0
 """Seconds by which clocks may differ."""
 MOST = 2**63
-
-
-class Unroutable(GatewayError, status=400):
-    """The target is none of ours."""
 
 
 def read(body: bytes) -> Envelope:

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,6 +21,8 @@ from adapters.uagents.almanac import Almanac
 from adapters.uagents.signing import verify
 
 LIMIT = 16 * 2**20
+KEPT = 10_000
+"""Addresses of ours that are known beyond the dialogues that are open."""
 QUEUE = 10_000
 """Envelopes of one dialogue that may wait to be read."""
 
@@ -45,8 +48,8 @@ class Exchange:
     def __init__(self) -> None:
         self.url = ""
         """Where others reach our face; blank while none is served."""
-        self.ours: set[str] = set()
-        """Addresses under which we call out."""
+        self.ours: OrderedDict[str, None] = OrderedDict()
+        """Addresses under which we called out of late."""
         self.published: Callable[[], Container[str]] = frozenset
         """Addresses of the agents that we publish."""
         self._open: dict[tuple[str, uuid.UUID], Dialogue] = {}
@@ -56,7 +59,10 @@ class Exchange:
         """Hears what the peer sends to us in the session, while the context is open."""
         found = Dialogue(peer)
         self._open[ours, session] = found
-        self.ours.add(ours)
+        self.ours[ours] = None
+        self.ours.move_to_end(ours)
+        while len(self.ours) > max(KEPT, len(self._open)):
+            self.ours.popitem(last=False)
         try:
             yield found
         finally:

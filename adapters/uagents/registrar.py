@@ -47,6 +47,7 @@ class Registrar:
         self._roster = roster
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._manifests: set[str] = set()
+        self._entered: dict[str, str] = {}
         self._tokens: dict[str, tuple[float, str]] = {}
 
     @property
@@ -94,10 +95,18 @@ class Registrar:
         await self._almanac.attest([self._attestation(entry) for entry in entries])
         if self._options.registration == "agentverse":
             for entry in entries:
-                await self._almanac.enter(entry.signer, self._request(entry))
+                await self._enter(entry)
         now = time.monotonic()
         self._known |= {e.signer.address: (now, tuple(e.protocols)) for e in entries}
         return self._options.registration
+
+    async def _enter(self, entry: Entry) -> None:
+        """In Agentverse a registration stays: once, and again when what it says has changed."""
+        request = self._request(entry)
+        said = request.model_dump_json()
+        if self._entered.get(entry.signer.address) != said:
+            await self._almanac.enter(entry.signer, request)
+            self._entered[entry.signer.address] = said
 
     async def _publish(self, entry: Entry) -> None:
         """The manifest of its typed protocol, once for each digest."""

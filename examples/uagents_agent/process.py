@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+CONTEXT = httpx2.create_ssl_context()
 HERE = Path(__file__).resolve().parent
 START = 120.0
 """Seconds in which the agent must be ready: its library alone may take 15 to import on a loaded machine."""
@@ -71,7 +72,7 @@ class UAgent:
     async def order(self, door: str, **said: Any) -> dict[str, Any]:
         """Makes it call another agent; what it heard."""
         said = {"target": "", "text": "", "timeout": 30, **said}
-        async with httpx2.AsyncClient(base_url=self.url, timeout=120, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=self.url, timeout=120, trust_env=False, verify=CONTEXT) as client:
             found: dict[str, Any] = (await client.post(f"/{door}", json=said)).json()
         return found
 

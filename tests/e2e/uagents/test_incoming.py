@@ -141,6 +141,19 @@ def all_have_schemas(tools: list[dict[str, Any]]) -> bool:
     return min(tool["inputSchema"]["type"] == "object" for tool in tools)
 
 
+async def test_sixty_four_at_once_from_one_sender_are_not_crossed(all: str, town: Town) -> None:
+    """The real agent sends them all, each from its one address."""
+    gate = asyncio.Semaphore(64)
+
+    async def one(number: int) -> bool:
+        said = {"tool": "echo", "args": {"text": f"number {number}"}}
+        async with gate:
+            found = await town.freddy.order("send", target=all, digest=calling.CALL_TOOL, message=said)
+        return json.loads(found["heard"][0]["payload"])["result"] == f"number {number}"
+
+    assert sum(await asyncio.gather(*(one(n) for n in range(256)))) == 256
+
+
 async def test_the_stock_probe_finds_it_ready(street: Box, all: str) -> None:
     async with httpx2.AsyncClient(base_url=street.gateway.base_url, trust_env=False) as client:
         for headers, state in (

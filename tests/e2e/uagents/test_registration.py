@@ -107,10 +107,16 @@ async def test_a_rotated_identity_and_a_new_agent_are_made_known(box: Box, there
     await until(lambda: len(almanac.agents) == 3)
 
 
-async def test_agentverse_by_key_with_profile_and_readme(box: Box, there: tuple[Almanac, str]) -> None:
+async def test_agentverse_by_key_with_profile_and_readme(
+    box: Box, there: tuple[Almanac, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     almanac, url = there
     (agent,) = await face(box, almanac=url, registration="agentverse", key=KEY)
     await until(lambda: agent["address"] in almanac.profiles)
+    monkeypatch.setattr(registrar, "RENEW", 0.0)
+    seen = len(almanac.seen)
+    await until(lambda: len(almanac.seen) > seen + 4)
+    assert sum(path == "/v2/agents" for _, path in almanac.seen) == 1, "it stays there, and is not renewed"
     profile = almanac.profiles[agent["address"]]
     assert profile["endpoints"][0]["url"].endswith("/uagents/submit")
     assert chat.DIGEST in profile["protocols"]
