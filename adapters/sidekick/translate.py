@@ -148,7 +148,7 @@ def hidden(text: str, secret: str) -> str:
     """Without the model's key, and what looks like one."""
     if len(secret) > 3:
         text = text.replace(secret, "***")
-    return re.sub(r"\b(sk|key)-[\w-]{8,}", "***", text)
+    return re.sub(r"\bsk-[\w-]{16,}", "***", text)
 
 
 def context(arguments: Mapping[str, Json]) -> dict[str, Json]:
