@@ -14,7 +14,7 @@ from typing import Any
 RUNNER, BACKEND, AGENT, URL, CHECKPOINT = sys.argv[1:6]
 sys.path.insert(0, RUNNER)
 
-from sidekick_protocol import Answer, Final, Model, Run, Source, Tool  # noqa: E402
+from sidekick_protocol import Answer, Final, Model, Run, Source, Tool
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 TOOLS = [Tool("all__echo", "Says the text again.", SCHEMA)]

@@ -20,7 +20,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from sidekick_protocol import Answer, Final, Question, Refused, Run, Token  # noqa: E402
+from sidekick_protocol import Answer, Final, Question, Refused, Run, Token
 
 WINDOW = 64
 """Events of one run that the gateway may leave unread; then the run waits."""
