@@ -14,7 +14,7 @@ install: .venv/.installed ## the virtual environment, from requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
 	@echo "installing the Python packages of requirements.lock (about a minute) …"
 	@began=$$(date +%s); \
-	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --require-hashes -r requirements.lock && \
+	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock && \
 	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --no-deps --no-build-isolation -e . && \
 	echo "installed in $$(($$(date +%s) - began)) s"
 	@touch $@

@@ -94,5 +94,10 @@ class StoredState:
 
         await self._store.run(write)
 
+    async def items(self) -> Sequence[tuple[str, bytes]]:
+        here = table.c.namespace == self._namespace
+        wanted = select(table.c.key, table.c.value).where(here).order_by(table.c.key)
+        return await self._store.run(lambda c: [(key, value) for key, value in c.execute(wanted)])
+
     def _at(self, key: str) -> tuple[Any, Any]:
         return (table.c.namespace == self._namespace, table.c.key == key)

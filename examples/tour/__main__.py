@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import orjson
 
-from examples.tour import calls, model, uagents
+from examples.tour import calls, model, more, uagents
 from examples.tour.eliza import PLUGIN, ElizaServer, install
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -103,7 +103,9 @@ async def tour(url: str, config: Path, eliza: ElizaServer, bureau: uagents.Burea
     """Every call, printed as it ends; the rows for `build/tour.json`."""
     rows: list[dict[str, Any]] = []
     say("")
-    for name, note, call in (*calls.every(url, config, eliza), *uagents.every(url, bureau, calls.User(eliza))):
+    user = calls.User(eliza)
+    every = (*calls.every(url, config, eliza), *uagents.every(url, bureau, user), *more.every(url, user))
+    for name, note, call in every:
         rows.append(await _one(name, note, call))
     good = sum(row["ok"] for row in rows)
     say(f"\n{good} of {len(rows)} calls as they should be.")
@@ -156,7 +158,8 @@ async def main() -> int:
         config = HOME / "doolittle.toml"
         said = {"port": port, "url": eliza.url, "python": sys.executable, "server": SERVER, "venvs": VENVS}
         said |= {"model": await stack.enter_async_context(model.serving(thinks)), "name": thinks}
-        config.write_text(CONFIG.format(**said) + bureau.config)
+        others = await stack.enter_async_context(more.neighbours(said["model"], say))
+        config.write_text(CONFIG.format(**said) + bureau.config + others)
         url = await gateway.start()
         say(f"Doolittle answers at {url} ({time.monotonic() - began:.0f} s so far)")
         rows = await tour(url, config, eliza, bureau)
@@ -182,6 +185,8 @@ It stays up; Ctrl-C ends it.
   MCP    {url}/mcp            (one agent: {url}/mcp/agents/eliza)
   HTTP   {url}/v1/tools       (what there is: {url}/openapi.json)
   uAgents {url}/uagents/agents (who is published, and where)
+  A2A    {url}/a2a/eliza      (its card: {url}/a2a/eliza/.well-known/agent-card.json)
+  OpenAI {url}/v1             (model="eliza")
 
 Try:
   {doolittle} tools
