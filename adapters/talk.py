@@ -25,33 +25,35 @@ class Talk:
     tool: Tool
     argument: str
     longest: int = LONGEST
+    needed: bool = True
 
 
 def talk(agent: Agent) -> Talk | None:
-    """How an agent is talked with; None for one that does not talk."""
+    """How an agent is talked with; None for one that does not talk: its `ask` needs a text, or takes a message."""
     named = next((tool for tool in agent.tools if tool.native == ASK or tool.name.endswith(f"__{ASK}")), None)
-    return tells(named) if named is not None else None
+    found = tells(named) if named is not None else None
+    return found if found is not None and (found.needed or found.argument in WORDS) else None
 
 
 def tells(tool: Tool) -> Talk | None:
     """The tool as one that is talked with; None where no single text is what it needs."""
-    argument, longest = _argument(tool.input_schema)
-    return Talk(tool, argument, longest) if argument else None
+    argument, longest, needed = _argument(tool.input_schema)
+    return Talk(tool, argument, longest, needed) if argument else None
 
 
 @lru_cache(4096)
-def _argument(schema: bytes) -> tuple[str, int]:
+def _argument(schema: bytes) -> tuple[str, int, bool]:
     said: Any = orjson.loads(schema)
     properties: Any = said.get("properties")
     if not isinstance(properties, dict):
-        return "", 0
+        return "", 0, False
     texts = {name: one for name, one in properties.items() if isinstance(one, dict) and one.get("type") == "string"}
     required: Any = said.get("required") or []
     if len(required) > 1 or any(name not in texts for name in required):
-        return "", 0
+        return "", 0, False
     found = next(iter([*required, *(word for word in WORDS if word in texts), *texts]), "")
     most = texts[found].get("maxLength") if found else 0
-    return found, most if isinstance(most, int) else LONGEST
+    return found, most if isinstance(most, int) else LONGEST, bool(required)
 
 
 def question(ask: Ask) -> str:

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from adapters.spi import Agent, Caller, Catalog, Keyring, Tool
+from adapters.talk import Talk, talk
 from adapters.uagents import calling, chat, typed
 from adapters.uagents.signing import Signer
 from adapters.uagents.typed import Pair
@@ -45,10 +46,9 @@ class Entry:
         return next((t for t in self.agent.tools if name in (t.name, t.name.partition("__")[2])), None)
 
     @property
-    def talks(self) -> Tool | None:
-        """The tool by which it is talked with, if it talks."""
-        found = self.tool("ask")
-        return found if found is not None and b'"message"' in found.input_schema else None
+    def talks(self) -> Talk | None:
+        """How the agent is talked with, if it talks."""
+        return talk(self.agent)
 
 
 class Roster:

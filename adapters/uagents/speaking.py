@@ -15,7 +15,8 @@ from uagents_core.models import ErrorMessage, Model
 
 from adapters import hops
 from adapters.errors import BadArguments, GatewayError, Unknown
-from adapters.spi import Answer, Ask, Call, Caller, Catalog, Error, Event, Form, Invoke, Json, Progress, Result, Visit
+from adapters.spi import Answer, Ask, Call, Caller, Catalog, Error, Event, Invoke, Json, Progress, Result
+from adapters.talk import question, values
 from adapters.uagents import calling, chat, envelopes, typed
 from adapters.uagents.chat import Heard
 from adapters.uagents.roster import Entry
@@ -134,11 +135,11 @@ class Speaker:
         arguments. Raises `Unknown` with what there is to call."""
         chain = hops.read(heard.meta.get(chat.HOPS, ""))
         if asked is not None:
-            return self._call(to, asked[0], {}, answer=Answer(asked[1].token, _values(asked[1], heard.text)))
+            return self._call(to, asked[0], {}, answer=Answer(asked[1].token, values(asked[1], heard.text)))
         talks = to.entry.talks
         if talks is not None:
-            arguments = {"message": chat.with_files(heard.text, heard.files)}
-            return self._call(to, talks.name, arguments, chain)
+            arguments = {talks.argument: chat.with_files(heard.text, heard.files)}
+            return self._call(to, talks.tool.name, arguments, chain)
         name, arguments = _named(to.entry, heard.text)
         return self._call(to, name, arguments, chain)
 
@@ -164,17 +165,7 @@ class Speaker:
         self._asked[to.caller.id, to.envelope.target, to.envelope.session] = (tool, ask)
         while len(self._asked) > ASKED:
             self._asked.popitem(last=False)
-        lines: list[str] = []
-        for request in ask.requests:
-            match request:
-                case Form():
-                    names = ", ".join(request.schema.get("properties", {}))
-                    lines.append(f"{request.message} ({names})")
-                case Visit():
-                    lines.append(f"{request.message} {request.url}")
-                case _:
-                    lines.append("(a question that a chat cannot answer)")
-        return chat.say("\n".join(lines), ask="true")
+        return chat.say(question(ask), ask="true")
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -247,21 +238,3 @@ def _named(entry: Entry, text: str) -> tuple[str, dict[str, Json]]:
     if not isinstance(found, dict):
         raise BadArguments(f"what follows '{name[:80]}' is a JSON object")
     return _public(entry, name), found
-
-
-def _values(ask: Ask, text: str) -> dict[str, Json]:
-    """For each request what the text answers: a JSON object, or the value of the only field; "no" declines."""
-    if text.strip().lower() in ("no", "cancel", "decline"):
-        return {request.id: None for request in ask.requests}
-    try:
-        said = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        said = text.strip()
-    values: dict[str, Json] = {}
-    for request in ask.requests:
-        if isinstance(request, Form):
-            fields = list(request.schema.get("properties", {}))
-            values[request.id] = said if isinstance(said, dict) else {fields[0]: said} if len(fields) == 1 else None
-        else:
-            values[request.id] = True if isinstance(request, Visit) else None
-    return values

@@ -71,15 +71,15 @@ async def streamed(who: AsyncOpenAI, model: str, *messages: Any, **more: Any) ->
 async def test_agents_that_talk_are_models(box: Box, face: str, far: Server) -> None:
     async with client(face) as who:
         found = [(one.id, one.owned_by) async for one in who.models.list()]
-        assert found == [("all", "fake"), ("far", "openai")]
+        assert found == [("far", "openai")]
         assert (await who.models.retrieve("far")).id == "far"
-        with pytest.raises(openai.NotFoundError, match="there are: all, far"):
+        with pytest.raises(openai.NotFoundError, match="there are: far"):
             await who.models.retrieve("nobody")
     key = await box.key("ann", ("far__*",))
     async with client(face, key) as ann:
         assert [one.id async for one in ann.models.list()] == ["far"]
         with pytest.raises(openai.NotFoundError):
-            await say(ann, "all", user("hi"))
+            await say(ann, "all__echo", user("hi"))
     async with client(face, "dk_wrong") as nobody:
         with pytest.raises(openai.AuthenticationError):
             await say(nobody, "far", user("hi"))
@@ -153,7 +153,7 @@ async def test_a_failed_message_leaves_its_history_good(box: Box, face: str) -> 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_question_is_answered_by_the_next_message(face: str, *, stream: bool) -> None:
     async def tell(who: AsyncOpenAI, *messages: Any) -> str:
-        return "".join(await streamed(who, "all", *messages)) if stream else await say(who, "all", *messages)
+        return "".join(await streamed(who, "all__ask", *messages)) if stream else await say(who, "all__ask", *messages)
 
     async with client(face) as who:
         asked = await tell(who, user("Good day"))
