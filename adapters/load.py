@@ -34,7 +34,10 @@ from adapters.errors import BadArguments, Unknown
 from adapters.spi import Adapter, Manifest
 
 GROUP = "doolittle.adapters"
-CAN = frozenset({"stream", "progress", "cancel", "ask", "resume", "find", "changes", "conversation", "register"})
+CAN = frozenset({
+    "stream", "progress", "cancel", "ask", "resume", "find", "changes", "conversation", "register",
+    "engine", "forget",
+})  # fmt: skip
 ROLES = frozenset({"outbound", "inbound"})
 HOPS = frozenset({"header", "meta", "message", "inferred"})
 TRUST = frozenset({"authenticated", "bound", "replay_proof"})

@@ -54,11 +54,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASGI", "Accepted", "Adapter", "Address", "Agent", "Answer", "Ask", "Call", "CallRecord", "Caller", "Calls",
-    "Catalog", "Command", "Content", "Data", "Door", "Error", "Event", "Evidence", "File", "Finds", "Form", "Handle",
-    "Hop", "Host", "INLINE_LIMIT", "Inbound", "Invoke", "Json", "Keyring", "LAST", "MAX_DEPTH", "MAX_DESCENDANTS",
-    "Made", "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive", "Replay", "Report", "Request",
-    "Result", "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Text", "Tool", "Upstream", "View", "Visit",
-    "Within",
+    "Catalog", "Command", "Content", "Data", "Door", "Engines", "Error", "Event", "Evidence", "File", "Finds",
+    "Forgets", "Form", "Handle", "Hop", "Host", "INLINE_LIMIT", "Inbound", "Invoke", "Json", "Keyring", "LAST",
+    "MAX_DEPTH", "MAX_DESCENDANTS", "Made", "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive",
+    "Replay", "Report", "Request", "Result", "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Switches",
+    "Text", "Tool", "Upstream", "View", "Visit", "Within",
 ]  # fmt: skip
 
 Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
@@ -95,9 +95,11 @@ class Report:
 class Outbound(Protocol):
     """Reach into a network. One object an upstream, used by many tasks at once.
 
-    Two verbs are optional, and stand in the manifest when they are there:
+    Some verbs are optional, and stand in the manifest when they are there:
     `resume(call, tool, handle) -> AsyncIterator[Event]` goes on with work that the far side holds (`can.resume`);
-    `find(query) -> AsyncIterator[Agent]` searches a directory too large to list (`can.find`).
+    `find(query) -> AsyncIterator[Agent]` searches a directory too large to list (`can.find`);
+    those of `Switches` choose what thinks for an agent (`can.engine`); that of `Forgets` removes what is kept of a
+    person (`can.forget`).
     """
 
     def connect(self) -> AbstractAsyncContextManager[None]:
@@ -130,6 +132,35 @@ class Finds(Protocol):
 
     def find(self, query: str) -> AsyncIterator[Agent]:
         """Agents that fit the words, best first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """By what an agent can think: the names, which one is `chosen`, and what happens to memory when that changes."""
+
+    names: tuple[str, ...]
+    chosen: str
+    note: str
+
+
+class Switches(Protocol):
+    """An `Outbound` of agents for which several engines can think."""
+
+    async def engines(self, native: str) -> Engines:
+        """Of the agent of this native id."""
+        ...
+
+    async def switch(self, native: str, engine: str) -> Engines:
+        """From the next call on, over restarts too; calls that run end as they began. Raises `BadArguments`."""
+        ...
+
+
+class Forgets(Protocol):
+    """An `Outbound` that keeps something of the people who call."""
+
+    async def forget(self, caller: str) -> Report:
+        """Removes what it keeps of a caller, by id; not `ok` where something stays: the text says what, and where."""
         ...
 
 

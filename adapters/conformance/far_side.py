@@ -22,9 +22,13 @@ class FarSide:
     """
 
     upstream: Upstream
+    beneath: tuple[Upstream, ...] = ()
+    """Further upstreams of the gateway, on which that one stands."""
+    passes: int = 1
+    """Agents that a call of it passes."""
 
     async def open(self) -> None:
-        """Starts it, and sets `upstream`."""
+        """Starts it, and sets `upstream`, and `beneath` where there is more."""
 
     async def close(self) -> None:
         """Stops it."""

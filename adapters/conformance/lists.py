@@ -133,7 +133,10 @@ async def a_chain_that_is_too_long_is_cut(b: Bench) -> None:
     chain = tuple(Hop(f"c{n}", f"agent{n}", f"agent{n}__ask") for n in range(MAX_DEPTH))
     assert isinstance(await b.fault(b.call(b.far.say("x"), hops=chain)), LoopCut)
     trial = b.far.say("x")
-    assert await b.text(b.call(trial, hops=chain[1:])) == trial.text
+    assert await b.text(b.call(trial, hops=chain[b.far.passes :])) == trial.text
+
+
+SWITCHES = ("engines", "switch")
 
 
 @check()
@@ -151,9 +154,10 @@ async def what_is_claimed_is_offered(b: Bench) -> None:
     for word in b.manifest.can & shown.keys():
         method = shown[word]
         assert getattr(side, method) is not getattr(_base(), method), f"'{word}' is claimed; override FarSide.{method}"
-    for word in ("find", "resume"):
-        outbound = b.box.outbound(b.far.upstream.name)
-        assert (word in b.manifest.can) == hasattr(outbound, word), f"'{word}' is claimed by halves"
+    outbound = b.box.outbound(b.far.upstream.name)
+    for word, verbs in {"find": ("find",), "resume": ("resume",), "forget": ("forget",), "engine": SWITCHES}.items():
+        for verb in verbs:
+            assert (word in b.manifest.can) == hasattr(outbound, verb), f"'{word}' is claimed by halves"
 
 
 def _base() -> type[object]:

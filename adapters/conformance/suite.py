@@ -39,7 +39,8 @@ def suite(name: str, side: type[FarSide]) -> type:
     async def bench(_self: Any, box: Box) -> AsyncIterator[Bench]:
         far = side()
         await far.open()
-        await box.add(far.upstream)
+        for upstream in (*far.beneath, far.upstream):
+            await box.add(upstream)
         yield Bench(box, far, manifest)
         await far.close()
 

@@ -264,7 +264,7 @@ class SidekickOutbound:
             self._threads.mkdir(parents=True, exist_ok=True)
         return {
             "id": work.terms.thread, "task": task, "context": translate.context(said), "tools": tools,
-            "source": who.source,
+            "source": who.source, "instructions": str(said.get("instructions") or ""),
             "model": {**model, "temperature": options.temperature}, "history": self._history(who, call),
             "limits": limits, "checkpoint": str(self._file(work.terms.thread)) if who.keeps else "",
             "again": again, "answers": dict(call.answer.values) if call.answer is not None and not again else None,
@@ -308,10 +308,27 @@ class SidekickOutbound:
     # -- conversations --------------------------------------------------------------------------------------------
 
     def _talk(self, who: Who, call: Call) -> tuple[str, str, str] | None:
+        """None also where the caller remembers by itself."""
+        if "history" in call.arguments:
+            return None
         name = call.arguments.get("conversation") or call.conversation
         return (call.caller.id, who.name, str(name)) if name else None
 
+    async def forget(self, caller: str) -> Report:
+        """Conversations of a caller, and of agents that acted on their behalf. Steps of runs that ask, or whose child
+        died, bear no name: they go by themselves."""
+        gone = [talk for talk in self._talks if talk[0] == caller or talk[0].startswith(f"{caller}/")]
+        for talk in gone:
+            del self._talks[talk]
+        kept = f"; steps of runs that were left are gone {KEPT / 3600:g} hours after them" if self._keeps() else ""
+        return Report(True, f"{len(gone)} conversations forgotten{kept}")
+
+    def _keeps(self) -> bool:
+        return any(self._threads.glob("*"))
+
     def _history(self, who: Who, call: Call) -> list[Message]:
+        if isinstance(given := call.arguments.get("history"), list):
+            return [dict(one) for one in given if isinstance(one, dict)]
         talk = self._talk(who, call)
         return list(self._talks.get(talk, ())) if talk else []
 

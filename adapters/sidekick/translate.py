@@ -28,6 +28,16 @@ MORE: dict[str, Json] = {
         "description": "Names of tools (globs) that it may use for this; of those that both of you may call.",
     },
     "iterations": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "Requests to its model at most."},
+    "instructions": {
+        "type": "string", "maxLength": 200_000, "description": "Who it shall be: the model's instructions.",
+    },
+    "history": {
+        "type": "array", "maxItems": 200, "description": "What was said before, where you remember it yourself.",
+        "items": {
+            "type": "object", "required": ["role", "text"], "additionalProperties": False,
+            "properties": {"role": {"enum": ["user", "assistant"]}, "text": {"type": "string", "maxLength": 200_000}},
+        },
+    },
 }  # fmt: skip
 ANSWER = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 OUTPUT = schema(

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from adapters.errors import BadArguments, CallerError, GatewayError, Unknown
 from adapters.spi import Receive, Route, Scope, Send, Upstream
 from gateway.api import models as m
+from gateway.api.engines import engines
 from gateway.api.keyring import keyring
 from gateway.api.registrations import registrations
 from gateway.api.views import views
@@ -99,6 +100,7 @@ def _application(gateway: "Gateway") -> FastAPI:
     _keys(app, gateway)
     keyring(app, gateway)
     _operations(app, gateway)
+    engines(app, gateway)
     _inside(app, gateway)
     return app
 

@@ -89,6 +89,27 @@ class RegistrationOut(Document):
     agents: list[str]
 
 
+class EngineIn(Document):
+    """What shall think for an agent."""
+
+    engine: str = Field(min_length=1, max_length=64)
+
+
+class EnginesOut(Document):
+    """By what an agent can think. `note`: what happens to memory when that changes."""
+
+    agent: str
+    engines: list[str]
+    chosen: str
+    note: str
+
+
+class ForgetIn(Document):
+    """Whom to forget: the id of a caller."""
+
+    caller: str = Field(min_length=1, max_length=512)
+
+
 class ReportOut(Document):
     """The outcome of a trial."""
 

@@ -11,7 +11,7 @@ import typer
 
 from adapters.errors import BadArguments, GatewayError
 from adapters.load import Adapters
-from gateway.cli import calling, keyring, managing, operating, views
+from gateway.cli import calling, engines, keyring, managing, operating, views
 from gateway.cli.house import House, Place, exit_code, house
 from gateway.cli.show import say
 from gateway.settings import ConfigFault
@@ -67,7 +67,8 @@ def with_house(work: Callable[[House], Awaitable[int]], place: Place, loop: Loop
 
 def run() -> None:
     """The entry point."""
-    for command in (*calling.COMMANDS, *managing.COMMANDS, *keyring.COMMANDS, *views.COMMANDS, *operating.COMMANDS):
+    rooms = (calling, managing, engines, keyring, views, operating)
+    for command in (command for room in rooms for command in room.COMMANDS):
         command(app, with_house)
     _of_adapters()
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -50,19 +51,20 @@ def add(app: typer.Typer, with_house: Any) -> None:
         ctx: typer.Context,
         network: Annotated[str, typer.Argument(help="See: doolittle adapters")],
         name: Annotated[str, typer.Argument(help="What you call it, such as my-agents.")],
-        target: Annotated[list[str] | None, typer.Argument(metavar="[URL | -- COMMAND...]")] = None,
+        target: Annotated[list[str] | None, typer.Argument(metavar="[URL | FILE | -- COMMAND...]")] = None,
         key: Annotated[str, typer.Option(help='Its key; best as "env:NAME" or "file:PATH".')] = "",
         option: Annotated[list[str] | None, typer.Option(help="key=value, of the network's own.")] = None,
         untrusted: Annotated[bool, typer.Option(help="Changed tools wait for approval.")] = False,
     ) -> None:
-        """Add an upstream to the operator's file, keeping its comments, and try it."""
+        """Add an upstream to the operator's file, keeping its comments, and try it. A file stands in place of a URL
+        where a network is reached by one."""
 
         async def work(here: House) -> int:
             words = target or []
             if not words:
                 raise BadArguments("name a URL, or a command after --")
             said: dict[str, Any] = {"network": network}
-            said |= {"url": words[0]} if len(words) == 1 and "://" in words[0] else {"command": words}
+            said |= {"url": words[0]} if len(words) == 1 and "://" in words[0] else {"command": _absolute(words)}
             said |= {"key": key} if key else {}
             said |= {"trusted": False} if untrusted else {}
             said |= dict(operator_file.option(o) for o in option or [])
@@ -71,6 +73,12 @@ def add(app: typer.Typer, with_house: Any) -> None:
             return 0 if report["ok"] else 1
 
         raise typer.Exit(with_house(work, ctx.obj))
+
+
+def _absolute(words: list[str]) -> list[str]:
+    """A document that is named alone is found from any folder."""
+    alone = len(words) == 1 and words[0].endswith(".json")
+    return [str(Path(words[0]).resolve())] if alone else words
 
 
 def check(app: typer.Typer, with_house: Any) -> None:

@@ -55,7 +55,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Run:
-    """One task, `id` its name. `context`: what came with it; `history`: what was said before, `{"role", "text"}`.
+    """One task, `id` its name. `context`: what came with it; `history`: what was said before, `{"role", "text"}`;
+    `instructions`: who the agent shall be, for its model's system message.
 
     `checkpoint`: a file that keeps the run's steps ("": none); with `again` the run goes on from there, and with
     `answers` (by the question's id) it goes on with what a person said.
@@ -72,6 +73,7 @@ class Run:
     checkpoint: str = ""
     again: bool = False
     answers: dict[str, Any] | None = None
+    instructions: str = ""
 
     @classmethod
     def of(cls, said: dict[str, Any]) -> "Run":
@@ -80,7 +82,7 @@ class Run:
         return cls(
             said["id"], said["task"], Model(**said["model"]), Source(**source),
             [Tool(**tool) for tool in said["tools"]], said["context"], said["history"], Limits(**said["limits"]),
-            said["checkpoint"], said["again"], said["answers"],
+            said["checkpoint"], said["again"], said["answers"], said["instructions"],
         )  # fmt: skip
 
 
@@ -186,10 +188,13 @@ def from_file(path: Path, attribute: str, paths: tuple[str, ...]) -> Any:
 
 
 def told(run: Run) -> str:
-    """The task with its context, as one text for a model."""
+    """The task with its context, as one text for a model; for an agent of the operator's, which has a system message of
+    its own, with the instructions before it."""
     import json
+
+    task = run.task if run.source.builtin or not run.instructions else f"{run.instructions}\n\n# Now\n{run.task}"
 
     context = {key: value for key, value in run.context.items() if value not in (None, "", [], {})}
     if not context:
-        return run.task
-    return f"{run.task}\n\n# Context\n{json.dumps(context, ensure_ascii=False, indent=1)}"
+        return task
+    return f"{task}\n\n# Context\n{json.dumps(context, ensure_ascii=False, indent=1)}"

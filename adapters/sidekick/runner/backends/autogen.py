@@ -63,8 +63,9 @@ def chosen(run: Run, call_tool: CallTool, client: Any) -> Any:
         return made
     if run.source.file:
         return component(run)
+    who = {"system_message": run.instructions} if run.instructions else {}
     return AssistantAgent(
-        "sidekick", model_client=client, tools=[GatewayTool(one, call_tool) for one in run.tools],
+        "sidekick", **who, model_client=client, tools=[GatewayTool(one, call_tool) for one in run.tools],
         model_client_stream=True, max_tool_iterations=run.limits.iterations, model_context=remembered(run),
     )  # fmt: skip
 

@@ -116,8 +116,8 @@ def chosen(run: Run, caller: "Caller") -> Crew:
     if source.file:
         return written(run, llm, tools)
     agent = Agent(
-        role="sidekick", goal="solve the task", backstory="a careful assistant", llm=llm, tools=tools,
-        max_iter=run.limits.iterations,
+        role="sidekick", goal="solve the task", backstory=run.instructions or "a careful assistant", llm=llm,
+        tools=tools, max_iter=run.limits.iterations,
     )  # fmt: skip
     before = "\n".join(f"{one['role']}: {one['text']}" for one in run.history)
     task = f"# Said before\n{before}\n\n# Now\n{told(run)}" if before else told(run)

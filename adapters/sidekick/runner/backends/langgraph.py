@@ -108,7 +108,7 @@ def chosen(run: Run, call_tool: CallTool, kept: Any) -> Any:
         return Workflow(run, call_tool).graph(kept)
     if source.builtin:
         tools = [tool(one, call_tool) for one in run.tools]
-        return create_agent(model(run), tools, checkpointer=kept)
+        return create_agent(model(run), tools, system_prompt=run.instructions or None, checkpointer=kept)
     graph = from_json(source) if source.file else loaded(source)
     if not hasattr(graph, "astream") and callable(graph):
         graph = graph()
@@ -298,7 +298,8 @@ class Workflow:
 
     async def synthesize(self, state: State) -> dict[str, Any]:
         asked = f"{state['task']}\n\n# What was done\n{results(state)}\nAnswer the task."
-        said = await model(self._run).ainvoke([("user", asked)])
+        who = [("system", self._run.instructions)] if self._run.instructions else []
+        said = await model(self._run).ainvoke([*who, ("user", asked)])
         return {"response": str(said.text), "stop_reason": self._stop(state)}
 
     def _stop(self, state: State) -> str:

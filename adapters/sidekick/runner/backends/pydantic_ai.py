@@ -69,7 +69,8 @@ def chosen(run: Run, call_tool: CallTool) -> Agent[Any, Any]:
     said = run.model
     provider = OpenAIProvider(base_url=said.url, api_key=said.key or "none", http_client=connections())
     model = OpenAIChatModel(said.name, provider=provider, settings={"temperature": said.temperature})
-    return Agent(model, tools=[tool(one, call_tool) for one in run.tools])
+    tools = [tool(one, call_tool) for one in run.tools]
+    return Agent(model, instructions=run.instructions or None, tools=tools)
 
 
 @cache

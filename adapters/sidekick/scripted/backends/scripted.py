@@ -136,11 +136,15 @@ async def env(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Event]:
     yield Final(json.dumps({"env": dict(os.environ), "tools": [tool.name for tool in run.tools]}))
 
 
+async def who(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Event]:
+    yield Final(run.instructions)
+
+
 async def score(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Event]:
     yield Final("scored", score=float(rest))
 
 
 WORDS = {
     one.__name__: one
-    for one in (say, count, fail, hang, block, die, nothing, ask, job, big, talk, call, eat, flood, env, score)
+    for one in (say, count, fail, hang, block, die, nothing, ask, job, big, talk, call, eat, flood, env, who, score)
 }
