@@ -77,8 +77,8 @@ class Functions:
                 return await asyncio.to_thread(function, turn)
         except TimeoutError:
             log.warning("a function of a character is late", function=name, seconds=seconds)
-        except Exception as fault:  # noqa: BLE001 - the operator's own code: whatever it raises, the turn goes on
-            log.warning("a function of a character failed", function=name, fault=f"{type(fault).__name__}: {fault}")
+        except Exception:
+            log.exception("a function of a character failed", function=name)
         return None
 
 

@@ -103,6 +103,7 @@ class People:
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._ended = False
 
     def of(self, caller: Caller) -> Person:
         """The caller, known or new."""
@@ -138,21 +139,37 @@ class People:
         self._known = {**fresh, **self._known}
 
     async def run(self) -> None:
-        """Writes what changes, until it is cancelled."""
-        while True:
+        """Writes what changes, until `end`: what is being written then is written to its end."""
+        self._ended = False
+        while not self._ended:
             await self._wake.wait()
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:
+                self._host.log.exception("what is remembered of people could not be written")
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake.set()
 
     async def flush(self) -> None:
+        """What could not be written is tried again with the next change."""
         async with self._writing:
             self._wake.clear()
             while self._changed:
                 id = self._changed.pop()
-                person = self._known.get(id)
-                if person is None:
-                    await self._state.delete(id)
-                else:
-                    await self._state.put(id, self._host.seal(person.packed()))
+                try:
+                    await self._write(id)
+                except BaseException:
+                    self._changed.add(id)
+                    raise
+
+    async def _write(self, id: str) -> None:
+        person = self._known.get(id)
+        if person is None:
+            await self._state.delete(id)
+        else:
+            await self._state.put(id, self._host.seal(person.packed()))
 
     async def forget(self, caller: str) -> int:
         """Removes the caller, and whoever acted on their behalf; how many were known."""

@@ -64,8 +64,9 @@ class CharacterOutbound:
         try:
             yield
         finally:
-            writer.cancel()
-            await asyncio.gather(writer, *self._after, return_exceptions=True)
+            await asyncio.gather(*self._after, return_exceptions=True)
+            self._people.end()
+            await asyncio.gather(writer, return_exceptions=True)
             await self._people.flush()
 
     async def agents(self) -> AsyncIterator[Agent]:
