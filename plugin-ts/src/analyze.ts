@@ -12,12 +12,18 @@ export interface Sidekick {
   framework: string;
 }
 
-const ENGINES: Record<string, string> = { langchain: 'langgraph', langgraph: 'langgraph', crewai: 'crewai', autogen: 'autogen' };
+const ENGINES: Record<string, string> = {
+  langchain: 'langgraph',
+  langgraph: 'langgraph',
+  crewai: 'crewai',
+  autogen: 'autogen',
+  'pydantic-ai': 'pydantic-ai',
+};
 const TASKS = ['task', 'message', 'prompt', 'input', 'question', 'query', 'text'];
 
 /** Sends the task on, and shows the steps. Never throws. */
 export async function analyze(connection: Connection, turn: Turn, sidekick: Sidekick): Promise<Said> {
-  const asked = word(turn.params.framework) || (/\b(langchain|langgraph|crewai|autogen)\b/i.exec(turn.text)?.[0] ?? sidekick.framework);
+  const asked = word(turn.params.framework) || (/\b(langchain|langgraph|crewai|autogen|pydantic-ai)\b/i.exec(turn.text)?.[0] ?? sidekick.framework);
   const framework = ENGINES[asked.toLowerCase()] ?? '';
   if (asked && !framework) {
     const known = [...new Set(Object.values(ENGINES))].join(', ');

@@ -352,7 +352,7 @@ export const plugin: Plugin = {
       needs: 'DOOLITTLE_SIDEKICK',
       parameters: {
         task: { type: 'string', description: 'What is to be done', required: true },
-        framework: { type: 'string', description: 'langgraph, crewai or autogen', required: false },
+        framework: { type: 'string', description: 'langgraph, crewai, autogen or pydantic-ai', required: false },
       },
       examples: [example('Analyze last month for trends.', 'I engage the Python specialist.', 'PYTHON_ANALYZE')],
     }),
