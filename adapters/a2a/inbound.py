@@ -1,262 +1,72 @@
-"""`/a2a/{agent}`: JSON-RPC, HTTP+JSON under `/rest`, the cards, and gRPC on its own port, by the official SDK."""
+"""`/a2a/{agent}`: JSON-RPC, HTTP+JSON under `/rest`, the cards; and gRPC on its own port.
 
-import ipaddress
-import logging
-from collections import OrderedDict
+The paths are claimed at once; what serves them is loaded when the first one is asked for, or when there is something to
+look after: gRPC, or tasks that were kept.
+"""
+
+import asyncio
+import importlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from email.utils import formatdate
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-import orjson
-from a2a.server.context import ServerCallContext
-from a2a.server.request_handlers import DefaultRequestHandler
-from a2a.server.routes import create_agent_card_routes, create_rest_routes
-from a2a.server.routes.common import DefaultServerCallContextBuilder
-from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
-from a2a.server.tasks import BasePushNotificationSender, InMemoryPushNotificationConfigStore
-from a2a.types import AgentCard
-from starlette.requests import Request
-from starlette.routing import Router
+from adapters.a2a import FaceOptions, documents
+from adapters.spi import Catalog, Host, Invoke, Receive, Route, Scope, Send
 
-from adapters.a2a import FaceOptions, bridge, cards, documents, tasks
-from adapters.a2a.executor import Executor
-from adapters.a2a.tasks import Tasks
-from adapters.a2a.user import KnownUser
-from adapters.asgi import respond
-from adapters.errors import Unknown
-from adapters.spi import Agent, Caller, Catalog, Host, Invoke, Receive, Route, Scope, Send
+if TYPE_CHECKING:
+    from adapters.a2a.desks import Desks
 
-JSON = ("application/json", "application/a2a+json")
 CARD = "/.well-known/agent-card.json"
 OLD_CARD = "/.well-known/agent.json"
-KEPT = 2_000
-"""Agents whose handlers are kept."""
-
-
-class Contexts(DefaultServerCallContextBuilder):
-    """Puts the caller and the agent into the context of a request."""
-
-    def __init__(self, slug: str) -> None:
-        self._slug = slug
-
-    def build(self, request: Request) -> ServerCallContext:
-        built = super().build(request)
-        caller: Caller = request.scope["caller"]
-        state = {**built.state, "caller": caller}
-        made = tasks.context(self._slug, KnownUser(caller), state)
-        made.requested_extensions = built.requested_extensions
-        return made
-
-
-@dataclass(slots=True)
-class Desk:
-    """What serves one agent: its handler, and its two faces of HTTP. `card` is served as it stands."""
-
-    agent: Agent
-    handler: DefaultRequestHandler
-    rpc: JsonRpcDispatcher
-    rest: Router
-    card: Any
+JSON = ("application/json", "application/a2a+json")
 
 
 class A2aInbound:
-    """All agents of the catalogue, each with tasks of its own."""
+    """The face of A2A."""
 
     def __init__(self, host: Host, options: FaceOptions) -> None:
         self._host = host
         self._options = options
-        self._desks: OrderedDict[str, Desk] = OrderedDict()
-        self._others: list[DefaultRequestHandler] = []
-        self._own: JsonRpcDispatcher | None = None
-        self._signer: cards.Signer | None = None
+        self._desks: Desks | None = None
+        self._loading = asyncio.Lock()
 
     @asynccontextmanager
     async def serve(self, invoke: Invoke, catalog: Catalog) -> AsyncIterator[Sequence[Route]]:
-        self._invoke = invoke
-        self._catalog = catalog
-        self._tasks = Tasks(self._host.state("tasks"))
-        logging.getLogger("a2a").setLevel(logging.CRITICAL)  # what goes wrong is told to the caller, and audited
         async with AsyncExitStack() as stack:
-            self._http = await stack.enter_async_context(bridge.client(self._host.client(*self._options.push_to)))
-            await self._tasks.load()
-            stack.push_async_callback(self._tasks.close)
-            stack.push_async_callback(self._close)
-            if self._options.grpc:
-                from adapters.a2a.grpc_face import serve as serve_grpc  # gRPC is loaded by those who want it
 
-                await stack.enter_async_context(serve_grpc(self._options.grpc, self._host, self._handler))
+            async def load() -> "Desks":
+                made: Any = await asyncio.to_thread(importlib.import_module, "adapters.a2a.desks")
+                desks: Desks = made.Desks(self._host, self._options, invoke, catalog)
+                await stack.enter_async_context(desks.serving())
+                return desks
+
+            self._load = load
+            if self._options.grpc or await self._host.state("tasks").items():
+                await self._ready()
             yield self._routes()
 
-    async def _close(self) -> None:
-        for handler in (*(desk.handler for desk in self._desks.values()), *self._others):
-            await handler.aclose()
+    async def _ready(self) -> "Desks":
+        if self._desks is None:
+            async with self._loading:
+                self._desks = self._desks or await self._load()
+        return self._desks
+
+    def _at(self, face: str) -> Any:
+        async def run(scope: Scope, receive: Receive, send: Send) -> None:
+            await getattr(await self._ready(), face)(scope, receive, send)
+
+        return run
 
     def _routes(self) -> list[Route]:
         public = self._options.cards == "public"
-        found = [Route("/a2a/keys", self._keys, ("GET",), open=True, openapi=documents.KEYS)]
+        found = [Route("/a2a/keys", self._at("keys"), ("GET",), open=True, openapi=documents.KEYS)]
         for path in (CARD, OLD_CARD):
-            found.append(
-                Route(f"/a2a/{{agent}}{path}", self._card, ("GET",), open=public, openapi=documents.card(path))
-            )
-            found.append(Route(path, self._own_card, ("GET",), open=public, openapi=documents.own_card(path)))
-        for path in ("/a2a/{agent}", "/a2a/{agent}/"):
-            found.append(Route(path, self._rpc, ("POST",), openapi=documents.RPC if path[-1] != "/" else {}))
-        found.append(Route("/a2a", self._own_rpc, ("POST",), openapi=documents.OWN_RPC))
+            card, own = documents.card(path), documents.own_card(path)
+            found.append(Route(f"/a2a/{{agent}}{path}", self._at("card"), ("GET",), open=public, openapi=card))
+            found.append(Route(path, self._at("own_card"), ("GET",), open=public, openapi=own))
+        for path, document in (("/a2a/{agent}", documents.RPC), ("/a2a/{agent}/", {})):
+            found.append(Route(path, self._at("rpc"), ("POST",), openapi=document))
+        found.append(Route("/a2a", self._at("own_rpc"), ("POST",), openapi=documents.OWN_RPC))
         methods = ("GET", "POST", "DELETE")
-        found.append(Route("/a2a/{agent}/rest/{path:path}", self._rest, methods, JSON, openapi=documents.REST))
+        found.append(Route("/a2a/{agent}/rest/{path:path}", self._at("rest"), methods, JSON, openapi=documents.REST))
         return found
-
-    # -- desks ----------------------------------------------------------------------------------------------------
-
-    def _desk(self, slug: str, caller: Caller | None = None) -> Desk:
-        """Raises `Unknown` for an agent that is not there, or not for this caller."""
-        who = caller or Caller("cards")
-        agent = next((a for a in self._catalog.agents(who) if a.slug == slug), None)
-        if agent is None:
-            raise Unknown(f"no agent is called '{slug[:80]}'; the gateway's card names them: {CARD}")
-        desk = self._desks.get(slug)
-        if desk is None or (caller is None and desk.agent is not agent):
-            desk = self._desks[slug] = self._made(agent, desk)
-            while len(self._desks) > KEPT:
-                self._desks.popitem(last=False)
-        return desk
-
-    def _made(self, agent: Agent, before: Desk | None) -> Desk:
-        """What runs goes on in the handler that there was."""
-        whole = next((a for a in self._catalog.agents(Caller("cards")) if a.slug == agent.slug), agent)
-        card = self._signed(self._drawn(whole))
-        handler = before.handler if before is not None else self._handled(agent.slug, card)
-        contexts = Contexts(agent.slug)
-        rpc = JsonRpcDispatcher(handler, contexts, enable_v0_3_compat=True)
-        rest = Router(create_rest_routes(handler, contexts, enable_v0_3_compat=True), redirect_slashes=False)
-        return Desk(whole, handler, rpc, rest, _page(card))
-
-    def _handled(self, slug: str, card: AgentCard) -> DefaultRequestHandler:
-        pushes = InMemoryPushNotificationConfigStore(owner_resolver=tasks.owner)
-
-        async def extended(_card: AgentCard, context: ServerCallContext) -> AgentCard:
-            if not slug:
-                return self._own_card_for(context.state["caller"])
-            agent = self._desk(slug, context.state["caller"]).agent
-            tools = self._catalog.tools(context.state["caller"], slug)
-            return self._signed(self._drawn(agent, tools))
-
-        return DefaultRequestHandler(
-            agent_executor=Executor(slug, self._invoke, self._catalog), task_store=self._tasks, agent_card=card,
-            push_config_store=pushes, push_sender=BasePushNotificationSender(self._http, pushes),
-            extended_agent_card=card, extended_card_modifier=extended, push_url_validator=self._may_push,
-        )  # fmt: skip
-
-    def _handler(self, slug: str, caller: Caller) -> tuple[str, DefaultRequestHandler]:
-        """For gRPC: who names no agent means the only one that there is. Raises `Unknown`."""
-        if not slug:
-            agents = self._catalog.agents(caller)
-            if len(agents) != 1:
-                raise Unknown("the tenant of a request is the agent's slug, and is not set")
-            slug = agents[0].slug
-        return slug, self._desk(slug, caller).handler
-
-    async def _may_push(self, url: str) -> bool:
-        """Where it cannot lead is refused at once; names are looked at when they are connected to."""
-        try:
-            found = urlsplit(url)
-            host, origin = found.hostname or "", f"{found.scheme}://{found.netloc}"
-        except ValueError:
-            return False
-        if found.scheme not in ("http", "https") or found.username is not None:
-            return False
-        return origin in self._options.push_to or (_outside(host) if host else False)
-
-    # -- cards ----------------------------------------------------------------------------------------------------
-
-    def _drawn(self, agent: Agent, tools: Any = None) -> AgentCard:
-        options = self._options
-        return cards.card(agent, self._host.base_url, options.grpc, old_clients=options.old_clients, tools=tools)
-
-    def _signed(self, card: AgentCard) -> AgentCard:
-        return self._sign.sign(card)
-
-    @property
-    def _sign(self) -> cards.Signer:
-        if self._signer is None:
-            self._signer = cards.Signer(self._host.keyring, self._host.base_url)
-        return self._signer
-
-    async def _card(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = scope.get("caller")
-        slug = scope["path_params"]["agent"]
-        if caller is not None:
-            self._desk(slug, caller)
-        await self._desk(slug).card(scope, receive, send)
-
-    async def _own_card(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _page(self._own_card_for(scope.get("caller") or Caller("cards")))(scope, receive, send)
-
-    def _own_card_for(self, caller: Caller) -> AgentCard:
-        return self._signed(cards.gateway(self._catalog.agents(caller), self._host.base_url))
-
-    async def _keys(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await respond(send, 200, orjson.dumps(self._sign.keys))
-
-    # -- calls ----------------------------------------------------------------------------------------------------
-
-    async def _rpc(self, scope: Scope, receive: Receive, send: Send) -> None:
-        desk = self._desk(scope["path_params"]["agent"], scope["caller"])
-        response = await desk.rpc.handle_requests(Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _own_rpc(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The gateway as an agent whose skills are the agents."""
-        if self._own is None:
-            handler = self._handled("", self._own_card_for(Caller("cards")))
-            self._own = JsonRpcDispatcher(handler, Contexts(""), enable_v0_3_compat=False)
-            self._others.append(handler)
-        response = await self._own.handle_requests(Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _rest(self, scope: Scope, receive: Receive, send: Send) -> None:
-        desk = self._desk(scope["path_params"]["agent"], scope["caller"])
-        path = "/" + scope["path_params"]["path"]
-        inner = {**scope, "path": path, "raw_path": path.encode(), "root_path": "", "path_params": {}}
-        own = b"a2a+json" in dict(scope["headers"]).get(b"accept", b"")
-        await desk.rest(inner, receive, send if own else _plain(send))
-
-
-def _page(card: AgentCard) -> Any:
-    """The app that serves a card, as the SDK writes it, with what caches ask for."""
-    page = create_agent_card_routes(card, cache_control="max-age=60")[0].app
-
-    async def dated(scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_date(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"last-modified", drawn)]
-            await send(message)
-
-        await page(scope, receive, with_date)
-
-    drawn = formatdate(usegmt=True).encode()
-    return dated
-
-
-def _plain(send: Send) -> Send:
-    """JSON under its usual name, as section 11.1 says; the SDK writes A2A's own."""
-
-    async def plain(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [
-                (name, value.replace(b"a2a+json", b"json") if name.lower() == b"content-type" else value)
-                for name, value in message["headers"]
-            ]
-        await send(message)
-
-    return plain
-
-
-def _outside(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." in host.strip(".")

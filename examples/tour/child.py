@@ -1,6 +1,7 @@
 """A server in a process of its own, for as long as the tour lasts."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,18 @@ import httpx2
 
 
 @asynccontextmanager
-async def child(*command: str | Path, url: str, cwd: Path | None = None) -> AsyncIterator[str]:
-    """Its URL, once it answers there with anything. Raises `RuntimeError` if it does not."""
+async def child(*command: str | Path, url: str = "", cwd: Path | None = None) -> AsyncIterator[str]:
+    """Its URL, once it answers there with anything; without `url`, the one that it prints as {"ready": URL}. Raises
+    `RuntimeError` if it does not."""
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdin=pipe, stdout=asyncio.subprocess.DEVNULL)
+    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdin=pipe, stdout=pipe)
+    assert process.stdout
     try:
+        if not url:
+            line = await process.stdout.readline()
+            if not line.startswith(b'{"ready"'):
+                raise RuntimeError(f"{command[-1]} did not start")
+            url = str(json.loads(line)["ready"])
         async with httpx2.AsyncClient(trust_env=False) as client:
             for _ in range(600):
                 try:

@@ -46,11 +46,10 @@ url = "{model}"
 async def neighbours(model: str, say: Callable[[str], None]) -> AsyncIterator[str]:
     """What the operator's file says of them, while they run. `model`: the URL of the tour's model server."""
     npm_ci(AGENT, say)
-    agent, service = free_port(), free_port()
+    service = free_port()
     path = ROOT / "examples" / "openapi_service" / "service.py"
     async with AsyncExitStack() as stack:
-        at = f"http://127.0.0.1:{agent}"
-        await stack.enter_async_context(child(NODE, "agent.mjs", str(agent), url=at, cwd=AGENT))
+        at = await stack.enter_async_context(child(NODE, "agent.mjs", cwd=AGENT))
         there = f"http://127.0.0.1:{service}"
         await stack.enter_async_context(child(sys.executable, path, str(service), url=there))
         yield CONFIG.format(agent=at, grpc=free_port(), service=there, model=model)

@@ -255,7 +255,7 @@ async def churned(face: Face, far: World, times: int, monkeypatch: pytest.Monkey
     before = held(face)
     await churn(face, times)
     await until(lambda: far.running == 0 and held(face)["tasks"] <= before["tasks"])
-    assert held(face) == before
+    assert {**held(face), "tasks": before["tasks"]} == before, "of tasks, some that ran before have ended"
     assert len(face.inbound._table.levels) == 20
     assert len(face.inbound._sessions._known) == 20
 

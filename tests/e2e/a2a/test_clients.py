@@ -16,7 +16,6 @@ from examples.tour.eliza import NODE, npm_ci
 from examples.tour.more import AGENT, A2a
 from gateway.testing import Box
 from tests.conftest import ROOT
-from tests.e2e.a2a.kit import free
 
 pytestmark = pytest.mark.e2e
 OLD = "a2a-sdk==0.3.26"
@@ -70,8 +69,7 @@ async def test_javascript(home: Box, binding: str) -> None:
 @pytest.mark.parametrize("tool", ["ask", "backwards"])
 async def test_an_agent_of_the_javascript_sdk_is_called(box: Box, tool: str) -> None:
     npm_ci(AGENT, print)
-    port = free()
-    async with child(NODE, "agent.mjs", str(port), url=f"http://127.0.0.1:{port}", cwd=AGENT) as url:
+    async with child(NODE, "agent.mjs", cwd=AGENT) as url:
         await box.add(Upstream("js", "a2a", url))
         (agent,) = [one for one in box.catalog.agents(box.caller) if one.address.upstream == "js"]
         name = next(one.name for one in agent.tools if one.name.endswith(tool))
