@@ -169,11 +169,15 @@ class Desks:
         return self._signer
 
     async def card(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = scope.get("caller")
-        slug = scope["path_params"]["agent"]
-        if caller is not None:
-            self._desk(slug, caller)
-        await self._desk(slug).card(scope, receive, send)
+        """With the skills that the caller may use; cards that are public have all."""
+        caller, slug = scope.get("caller"), scope["path_params"]["agent"]
+        desk = self._desk(slug) if caller is None else self._desk(slug, caller)
+        seen = desk.agent.tools if caller is None else self._catalog.tools(caller, slug)
+        whole = self._desk(slug)
+        if len(seen) < len(whole.agent.tools):
+            await _page(self._signed(self._drawn(whole.agent, seen)))(scope, receive, send)
+        else:
+            await whole.card(scope, receive, send)
 
     async def own_card(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _page(self._own_card_for(scope.get("caller") or Caller("cards")))(scope, receive, send)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,6 +24,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from adapters.spi import Upstream
+from gateway.testing import Box
 from tests.e2e.a2a.kit import PORTS, must
 
 pytestmark = pytest.mark.e2e
@@ -153,6 +156,35 @@ async def test_cards_are_found_and_name_each_face(kit: str) -> None:
         own = (await client.get("/.well-known/agent-card.json")).json()
         assert [skill["id"] for skill in own["skills"]] == ["kit"]
         assert own["skills"][0]["examples"] == [f"{kit}/a2a/kit/.well-known/agent-card.json"]
+
+
+async def test_a_card_has_the_skills_that_its_reader_may_use(box: Box) -> None:
+    """With a key; without one it is not read, unless the operator lets cards be public."""
+    await box.add(Upstream("world", "fake", "fake://cards"))
+    url = await box.serve()
+    key = await box.key("ann", ("all__add", "all__echo"))
+    place = "/a2a/all/.well-known/agent-card.json"
+    async with web(url) as nobody, web(url, authorization=f"Bearer {key}") as ann:
+        assert (await nobody.get(place)).status_code == 401
+        skills = (await ann.get(place)).json()["skills"]
+        assert sorted(skill["id"] for skill in skills) == ["add", "echo"]
+        assert (await ann.get("/.well-known/agent-card.json")).json()["skills"][0]["id"] == "all"
+        assert (await ann.get("/a2a/nobody/.well-known/agent-card.json")).status_code == 404
+
+
+async def test_public_cards_are_read_by_all_and_nothing_else_is(tmp_path: Path) -> None:
+    box = Box(tmp_path, networks={"a2a": {"cards": "public"}})
+    await box.open()
+    try:
+        await box.add(Upstream("world", "fake", "fake://cards"))
+        url = await box.serve()
+        await box.key("ann")
+        async with web(url) as nobody:
+            assert (await nobody.get("/a2a/all/.well-known/agent-card.json")).status_code == 200
+            body = {"jsonrpc": "2.0", "id": 1, "method": "ListTasks", "params": {}}
+            assert (await nobody.post("/a2a/all", json=body)).status_code == 401
+    finally:
+        await box.close()
 
 
 async def test_the_gateway_is_an_agent_whose_skills_are_agents(kit: str) -> None:
