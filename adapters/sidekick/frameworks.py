@@ -17,11 +17,14 @@ KEYS = frozenset({"title", "aliases", "requires", "megabytes", "memory", "stops"
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """An agent that a framework offers by itself. `keeps`: its run survives the child that works at it."""
+    """An agent that a framework offers by itself. `keeps`: its run survives the child that works at it; `character`: it
+    takes a character of ElizaOS as such; `tools`: it calls some."""
 
     name: str
     description: str
     keeps: bool = False
+    character: bool = False
+    tools: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,13 @@ def _framework(name: str, said: Mapping[str, Any], folder: Path, backends: Path)
     if not backend.exists():
         raise BadArguments(f"{where}: {name}: there is no {backend}")
     agents = tuple(
-        Builtin(agent, str(more["description"]), bool(more.get("keeps")))
+        Builtin(
+            agent,
+            str(more["description"]),
+            bool(more.get("keeps")),
+            bool(more.get("character")),
+            bool(more.get("tools", True)),
+        )  # fmt: skip
         for agent, more in said.get("agents", {}).items()
     )
     return Framework(

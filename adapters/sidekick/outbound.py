@@ -76,7 +76,8 @@ class SidekickOutbound:
         for framework in self._frameworks.values():
             for agent in framework.agents:
                 source = {**SOURCE, "builtin": agent.name}
-                found[agent.name] = Who(agent.name, framework, source, agent.keeps), agent.description
+                own = {"character": agent.character, "tools": agent.tools}
+                found[agent.name] = Who(agent.name, framework, source, agent.keeps, **own), agent.description
         for name, own in self._options.agents.items():
             if name in found or name == NAME:
                 raise BadArguments(f"an agent of your own cannot be called '{name}': there is one already")
@@ -141,8 +142,8 @@ class SidekickOutbound:
         yield self._agent(
             NAME, "Takes whichever framework is named.", translate.analyze(self._frameworks, self._default.name)
         )
-        for name, (_, description) in self._who.items():
-            yield self._agent(name, description, translate.ask(name, description))
+        for name, (who, description) in self._who.items():
+            yield self._agent(name, description, translate.ask(name, description, character=who.character))
 
     def _agent(self, name: str, description: str, tool: Tool) -> Agent:
         return Agent(Address(self._upstream.network, self._upstream.name, name), name, description, (tool,))
@@ -265,6 +266,7 @@ class SidekickOutbound:
         return {
             "id": work.terms.thread, "task": task, "context": translate.context(said), "tools": tools,
             "source": who.source, "instructions": str(said.get("instructions") or ""),
+            "character": said.get("character") or {},
             "model": {**model, "temperature": options.temperature}, "history": self._history(who, call),
             "limits": limits, "checkpoint": str(self._file(work.terms.thread)) if who.keeps else "",
             "again": again, "answers": dict(call.answer.values) if call.answer is not None and not again else None,
@@ -276,6 +278,8 @@ class SidekickOutbound:
     async def _offered(self, work: Work, task: str, own: Tool) -> list[Tool]:
         """Of too many, those whose words fit the task, and then the first."""
         within: Within = work.within
+        if not work.who.tools:
+            return []
         most, found = self._options.most_tools, translate.offered(within.tools(), work.terms.tools, own)
         if len(found) <= most:
             return found

@@ -57,9 +57,14 @@ OUTPUT = schema(
 )
 
 
-def ask(name: str, description: str) -> Tool:
+def ask(name: str, description: str, *, character: bool = False) -> Tool:
     """The tool of an agent."""
     fields = {"message": {**TEXT, "description": "What it shall do or answer."}, **MORE}
+    fields |= (
+        {"character": {"type": "object", "description": "A character of ElizaOS, as its file has it."}}
+        if character
+        else {}
+    )
     return Tool(
         "ask", f"Give a task to {name}. {description}".strip(), _object("message", fields), OUTPUT, f"Ask {name}"
     )

@@ -23,6 +23,8 @@ class Who:
     source: Mapping[str, Any]
     keeps: bool = False
     scored: bool = False
+    character: bool = False
+    tools: bool = True
 
 
 @dataclass(frozen=True, slots=True)

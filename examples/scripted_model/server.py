@@ -100,6 +100,8 @@ def _text(message: Message) -> str:
 def decided(request: Message) -> tuple[str, Message | None]:
     """What is answered: a text, or the tool call in its place."""
     whole = _said(request)
+    if received := re.search(r"# Received Message\nUser: (.*?)\n\n# Focus", whole, re.DOTALL):
+        return _in_its_form(whole, f"You said: {received[1].strip()}"), None
     said = whole.partition("\n\n# Context")[0]  # where the words of before stand again
     tools = {t["function"]["name"]: t["function"] for t in request.get("tools") or []}
     if "Plan" in tools:
@@ -116,6 +118,15 @@ def decided(request: Message) -> tuple[str, Message | None]:
     summed = whole.partition("# What was done\n")[2].removesuffix("\nAnswer the task.")
     done = re.split(r"^\d+\. [\w-]+: ", summed, flags=re.MULTILINE)[1:] or results
     return (f"The answer is {done[-1].strip()}." if done else f"You said: {_plain(said)}"), None
+
+
+def _in_its_form(prompt: str, text: str) -> str:
+    """An answer to the Python runtime of ElizaOS, with the checkpoint codes where it asks for them."""
+    codes = {kind: re.search(rf"^{kind} code: (\S+)", prompt, re.MULTILINE) for kind in ("initial", "middle", "end")}
+    echoed = "".join(f"<one_{kind}_code>{found[1]}</one_{kind}_code>" for kind, found in codes.items() if found)
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    said = f"<thought>say it again</thought><actions>REPLY</actions><text>{escaped}</text>"
+    return f"<response>{echoed if '<one_initial_code>' in prompt else ''}{said}</response>"
 
 
 def _results(request: Message, said: str) -> list[str]:

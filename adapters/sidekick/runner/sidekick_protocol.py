@@ -56,7 +56,8 @@ class Source:
 @dataclass(frozen=True)
 class Run:
     """One task, `id` its name. `context`: what came with it; `history`: what was said before, `{"role", "text"}`;
-    `instructions`: who the agent shall be, for its model's system message.
+    `instructions`: who the agent shall be, for its model's system message; `character`: the same for a framework that
+    has characters.
 
     `checkpoint`: a file that keeps the run's steps ("": none); with `again` the run goes on from there, and with
     `answers` (by the question's id) it goes on with what a person said.
@@ -74,6 +75,7 @@ class Run:
     again: bool = False
     answers: dict[str, Any] | None = None
     instructions: str = ""
+    character: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
     def of(cls, said: dict[str, Any]) -> "Run":
@@ -82,7 +84,7 @@ class Run:
         return cls(
             said["id"], said["task"], Model(**said["model"]), Source(**source),
             [Tool(**tool) for tool in said["tools"]], said["context"], said["history"], Limits(**said["limits"]),
-            said["checkpoint"], said["again"], said["answers"], said["instructions"],
+            said["checkpoint"], said["again"], said["answers"], said["instructions"], said["character"],
         )  # fmt: skip
 
 
