@@ -31,6 +31,7 @@ from gateway.keys import Keys
 from gateway.leases import Leases
 from gateway.limits import Limits
 from gateway.replay import ReplayLog
+from gateway.scores import Scores
 from gateway.settings import ConfigFault, Settings
 from gateway.settings import upstream as configured
 from gateway.telemetry import Metrics
@@ -56,6 +57,7 @@ class Gateway:
         self.metrics = Metrics()
         self.keys = Keys(self.store, settings.networks)
         self.replays = ReplayLog(self.store)
+        self.scores = Scores(self.store)
         self.calls = CallTable(settings.calls)
         self.audit = Audit(self.store, settings.limits.audit_queue)
         self.catalog = CallerCatalog(self.registry)
@@ -73,6 +75,7 @@ class Gateway:
             await self.registry.load()
             self.registry.declare(self.settings.declared())
             await self.keys.load()
+            await self.scores.load()
             await self.keys.usage.start()
             stack.push_async_callback(self.keys.usage.stop)
             self.egress = Egress(self.settings.server.transport, self.settings.registration.allowed)

@@ -32,7 +32,7 @@ class CallerCatalog:
         snapshot = self._registry.snapshot
         found: list[Agent] = []
         for agent in snapshot.agents.values():
-            tools = tuple(t for t in agent.tools if policy.may(caller, t.name, snapshot.views))
+            tools = tuple(t for t in agent.tools if policy.may(caller, t.name, snapshot))
             if tools or not agent.tools:
                 found.append(agent if len(tools) == len(agent.tools) else replace(agent, tools=tools))
         return found
@@ -43,21 +43,21 @@ class CallerCatalog:
             listed: Sequence[Tool] = snapshot.tools
         else:
             listed = snapshot.agents[agent].tools if agent in snapshot.agents else ()
-        views, agents = snapshot.views, snapshot.agents
-        return [t for t in listed if policy.may(caller, t.name, views) and not agents[t.agent].paused]
+        agents = snapshot.agents
+        return [t for t in listed if policy.may(caller, t.name, snapshot) and not agents[t.agent].paused]
 
     def tool(self, name: str, caller: Caller) -> Tool:
         snapshot = self._registry.snapshot
         entry = snapshot.find(name)
-        if entry is None or not policy.may(caller, name, snapshot.views):
-            raise unknown(name, [n for n in snapshot.nearest(name, 3) if policy.may(caller, n, snapshot.views)])
+        if entry is None or not policy.may(caller, name, snapshot):
+            raise unknown(name, [n for n in snapshot.nearest(name, 3) if policy.may(caller, n, snapshot)])
         return entry.tool
 
     async def search(self, query: str, caller: Caller, limit: int = 20) -> Sequence[Tool]:
         snapshot = self._registry.snapshot
 
         def show(name: str) -> Tool | None:
-            entry = snapshot.find(name) if policy.may(caller, name, snapshot.views) else None
+            entry = snapshot.find(name) if policy.may(caller, name, snapshot) else None
             return entry.tool if entry is not None and not entry.agent.paused else None
 
         return await found(snapshot, query, show, limit)
@@ -124,14 +124,14 @@ class ViewCatalog:
         return [t for t in self._shown(caller) if agent in (None, t.agent) and not agents[t.agent].paused]
 
     def _shown(self, caller: Caller) -> list[Tool]:
-        window, views = self._window(caller), self._registry.snapshot.views
-        return [t for t in window.tools if policy.may(caller, window.public(t.name), views)]
+        window, known = self._window(caller), self._registry.snapshot
+        return [t for t in window.tools if policy.may(caller, window.public(t.name), known)]
 
     def tool(self, name: str, caller: Caller) -> Tool:
-        window, views = self._window(caller), self._registry.snapshot.views
+        window, known = self._window(caller), self._registry.snapshot
         found = window.find(name)
-        if found is None or not policy.may(caller, window.public(name), views):
-            near = [n for n in window.nearest(name, 3) if policy.may(caller, window.public(n), views)]
+        if found is None or not policy.may(caller, window.public(name), known):
+            near = [n for n in window.nearest(name, 3) if policy.may(caller, window.public(n), known)]
             raise unknown(name, near)
         return found
 
@@ -141,7 +141,7 @@ class ViewCatalog:
 
         def show(name: str) -> Tool | None:
             tool = window.of(name)
-            if tool is None or not policy.may(caller, name, snapshot.views) or snapshot.agents[tool.agent].paused:
+            if tool is None or not policy.may(caller, name, snapshot) or snapshot.agents[tool.agent].paused:
                 return None
             return tool
 

@@ -162,7 +162,7 @@ class CallPath:
         parts.audit.require_room()
         call = self._chained(running)
         name = call.tool if call.method == "tools/call" else f"{call.tool}__{call.method}"
-        policy.require(call.caller, name, parts.registry.snapshot.views)
+        policy.require(call.caller, name, parts.registry.snapshot)
         parts.limits.take(call.caller)
         running.counted = True
         tool = self._target(call)
@@ -215,7 +215,7 @@ class CallPath:
             return Tool(native="", agent=agent.slug, address=agent.address)
         entry = snapshot.find(call.tool)
         if entry is None:
-            near = [n for n in snapshot.nearest(call.tool, 3) if policy.may(call.caller, n, snapshot.views)]
+            near = [n for n in snapshot.nearest(call.tool, 3) if policy.may(call.caller, n, snapshot)]
             hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "; see: doolittle tools"
             raise Unknown(f"no tool is called '{call.tool[:80]}'{hint}")
         if entry.agent.paused:

@@ -1,6 +1,7 @@
 """May this caller do this? Allowed is what every principal along the chain of delegation may."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from adapters.errors import Denied
 from adapters.spi import Caller, View
@@ -9,21 +10,38 @@ from registry.views import fits, shows
 Views = Mapping[str, View]
 
 
-def may(caller: Caller, name: str, views: Views) -> bool:
+class Known(Protocol):
+    """What the rules look at of a snapshot."""
+
+    @property
+    def views(self) -> Views: ...
+    @property
+    def only(self) -> Mapping[str, tuple[str, ...]]: ...
+
+
+def may(caller: Caller, name: str, known: Known) -> bool:
     """Whether the caller, and all on whose behalf it acts, may call the tool of this public name.
 
-    Who is held to views may call what one of them takes; a view that is gone takes nothing.
+    Who is held to views may call what one of them takes; a view that is gone takes nothing. An agent that is there for
+    some only is there for these, and for who acts on behalf of one of them.
     """
+    if known.only and (only := known.only.get(name.partition("__")[0])) and not _among(caller, only):
+        return False
+    views = known.views
     return all("call" in c.roles and fits(c.allow, name) and _within(c, name, views) for c in caller.chain())
+
+
+def _among(caller: Caller, only: tuple[str, ...]) -> bool:
+    return any(c.id in only or (c.agent and c.agent in only) for c in caller.chain())
 
 
 def _within(caller: Caller, name: str, views: Views) -> bool:
     return not caller.views or any(v in views and shows(views[v], name) for v in caller.views)
 
 
-def require(caller: Caller, name: str, views: Views) -> None:
+def require(caller: Caller, name: str, known: Known) -> None:
     """Raises `Denied`, the same whether or not the tool exists."""
-    if not may(caller, name, views):
+    if not may(caller, name, known):
         raise Denied(
             f"this key may not call '{name}'; the operator grants it with: doolittle keys create --allow '{name}'"
         )

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from registry import tables
 from registry.model import Address, Agent, Price, Tool
 
+ONLY = "doolittle/only"
+"""Where `Agent.only` stands in a row: beside what the network itself says of its agent."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptTool:
@@ -41,7 +44,8 @@ def read(connection: Connection) -> tuple[int, dict[Address, KeptAgent]]:
     tools: dict[str, dict[str, KeptTool]] = {}
     for row in connection.execute(select(tables.agents).order_by(tables.agents.c.slug)):
         address, meta = Address(row.network, row.upstream, row.native), orjson.loads(row.meta)
-        agent = Agent(address, row.name, row.description, (), meta, row.slug, bool(row.paused))
+        only = tuple(meta.pop(ONLY, ()))
+        agent = Agent(address, row.name, row.description, (), meta, row.slug, bool(row.paused), only=only)
         agents[agent.slug] = KeptAgent(agent, tools.setdefault(agent.slug, {}), row.absent, bool(row.withdrawn))
     for row in connection.execute(select(tables.tools).order_by(tables.tools.c.name)):
         owner = agents[row.agent].agent
@@ -93,9 +97,10 @@ def grow(connection: Connection) -> int:
 
 def _agent_row(kept: KeptAgent) -> dict[str, Any]:
     agent, address = kept.agent, kept.agent.address
+    meta = {**agent.meta, ONLY: agent.only} if agent.only else agent.meta
     return {
         "slug": agent.slug, "network": address.network, "upstream": address.upstream, "native": address.native,
-        "name": agent.name, "description": agent.description, "meta": orjson.dumps(agent.meta).decode(),
+        "name": agent.name, "description": agent.description, "meta": orjson.dumps(meta).decode(),
         "absent": kept.absent, "withdrawn": kept.withdrawn, "paused": agent.paused,
     }  # fmt: skip
 

@@ -109,8 +109,8 @@ def _said(fault: "jsonschema_rs.ValidationError") -> str:
 
 
 class Snapshot:
-    """`agents` by slug and `tools`, both sorted, each agent's tools with it; `views` by name. Never changed after it is
-    made."""
+    """`agents` by slug and `tools`, both sorted, each agent's tools with it; `views` by name; `only` (`Agent.only`) by
+    slug. Never changed after it is made."""
 
     def __init__(
         self, revision: int, agents: Iterable[Agent], views: Mapping[str, View] = MappingProxyType({})
@@ -119,6 +119,7 @@ class Snapshot:
         self.views = views
         listed = sorted(agents, key=lambda agent: agent.slug)
         self.agents: Mapping[str, Agent] = MappingProxyType({agent.slug: agent for agent in listed})
+        self.only: Mapping[str, tuple[str, ...]] = {agent.slug: agent.only for agent in listed if agent.only}
         entries = {tool.name: Entry(tool, agent) for agent in listed for tool in agent.tools}
         self._names = sorted(entries)
         self._entries = {name: entries[name] for name in self._names}

@@ -5,6 +5,7 @@ Words that it obeys, anywhere in what a user says, each on the rest of its line:
     !use TOOL {JSON}    call this tool; several are called one after the other
     !else TOOL {JSON}   what is planned anew when a tool failed
     !loop TOOL {JSON}   call this tool, for ever
+    !say TEXT           what it answers in the end, in place of the last tool's result
     !slow SECONDS       so long before each word
     !500                the server fails
 
@@ -20,6 +21,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 WORD = re.compile(r"!(use|else|loop)\s+([\w-]+)\s*([^\n]*)")
+SAY = re.compile(r"!say ([^\n]*)")
 Message = dict[str, Any]
 
 
@@ -89,7 +91,7 @@ class ScriptedModel:
 def _said(request: Message) -> str:
     """The last thing a user said that has a word to obey; else the last."""
     spoken = [_text(m) for m in request["messages"] if m["role"] == "user"]
-    return next((s for s in reversed(spoken) if WORD.search(s)), spoken[-1] if spoken else "")
+    return next((s for s in reversed(spoken) if WORD.search(s) or SAY.search(s)), spoken[-1] if spoken else "")
 
 
 def _text(message: Message) -> str:
@@ -115,6 +117,8 @@ def decided(request: Message) -> tuple[str, Message | None]:
     if tools and len(results) < len(wanted):
         _, name, arguments = wanted[len(results)]
         return "", _called(name, json.loads(arguments or "{}"), tools)
+    if told := SAY.search(said):
+        return told[1].strip(), None
     summed = whole.partition("# What was done\n")[2].removesuffix("\nAnswer the task.")
     done = re.split(r"^\d+\. [\w-]+: ", summed, flags=re.MULTILINE)[1:] or results
     return (f"The answer is {done[-1].strip()}." if done else f"You said: {_plain(said)}"), None

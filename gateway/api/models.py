@@ -1,5 +1,6 @@
 """The documents of `/v1`."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
@@ -32,8 +33,27 @@ class ToolOut(Document):
     state: Literal["ok", "degraded", "paused"]
 
 
+class Benchmark(Document):
+    """What a benchmark said of an agent: its mean reward, and all that one must know to read it."""
+
+    score: float = Field(alias="benchmarkScore", ge=0, le=1)
+    benchmark: str = Field(max_length=200)
+    domain: str = Field("", max_length=64)
+    n: int = Field(ge=0)
+    trials: int = Field(1, ge=1)
+    errors: int = Field(0, ge=0)
+    pass_k: list[float] = Field(default_factory=list[float], alias="pass^k", max_length=100)
+    seed: int = 0
+    user: str = Field("", max_length=400)
+    judge: str = Field("", max_length=400)
+    versions: dict[str, str] = Field(default_factory=dict)
+    floor: float | None = None
+    ceiling: float | None = None
+    at: float = 0
+
+
 class AgentOut(Document):
-    """An agent, where it lives, and the names of its tools."""
+    """An agent, where it lives, and the names of its tools; `benchmark`: its newest score, if it has one."""
 
     slug: str
     name: str
@@ -42,6 +62,7 @@ class AgentOut(Document):
     upstream: str
     tools: list[str]
     state: Literal["ok", "degraded", "paused"]
+    benchmark: Benchmark | None = None
 
 
 class UpstreamIn(Document):
@@ -214,10 +235,11 @@ def agent_state(agent: Agent) -> Literal["ok", "degraded", "paused"]:
     return "paused" if agent.paused else "degraded" if agent.degraded else "ok"
 
 
-def agent_out(agent: Agent) -> AgentOut:
+def agent_out(agent: Agent, score: Mapping[str, Any] | None = None) -> AgentOut:
     return AgentOut(
         slug=agent.slug, name=agent.name, description=agent.description, network=agent.address.network,
         upstream=agent.address.upstream, tools=[t.name for t in agent.tools], state=agent_state(agent),
+        benchmark=Benchmark.model_validate(score) if score is not None else None,
     )  # fmt: skip
 
 

@@ -27,12 +27,22 @@ def agents(app: typer.Typer, with_house: Any) -> None:
             if json or ctx.obj.as_json:
                 document(found)
             else:
-                rows = [{**a, "tools": len(a["tools"]), "at": f"{a['network']}/{a['upstream']}"} for a in found]
-                shown = columns(rows, "slug", "name", "at", "tools", "state", "description")
-                table(("agent", "name", "network/upstream", "tools", "state", "description"), shown, NO_AGENTS)
+                rows = [
+                    {**a, "tools": len(a["tools"]), "at": f"{a['network']}/{a['upstream']}", "score": _score(a)}
+                    for a in found
+                ]
+                shown = columns(rows, "slug", "name", "at", "tools", "state", "score", "description")
+                head = ("agent", "name", "network/upstream", "tools", "state", "benchmark", "description")
+                table(head, shown, NO_AGENTS)
             return 0
 
         raise typer.Exit(with_house(work, _with(ctx.obj, json)))
+
+
+def _score(agent: dict[str, Any]) -> str:
+    """The newest score, with what it is of: "0.420 tau2_retail n=20, user gpt-5"."""
+    said = agent["benchmark"]
+    return f"{said['benchmarkScore']:.3f} {said['benchmark']} n={said['n']}, user {said['user']}" if said else ""
 
 
 NO_AGENTS = "There are no agents. Add a place where some live: doolittle add NETWORK NAME URL"

@@ -317,7 +317,7 @@ def catalogue(known: dict[str, View], present: set[str]) -> CallerCatalog:
 
 def callable_by(caller: Caller, name: str, known: dict[str, View]) -> bool:
     try:
-        policy.require(caller, name, known)
+        policy.require(caller, name, Snapshot(0, (), known))
     except Denied:
         return False
     return True

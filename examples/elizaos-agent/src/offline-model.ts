@@ -1,7 +1,7 @@
 // A deterministic model for ElizaOS 1.7: no network, no weights. It repeats what it was told, and obeys a few words that
 // tests use: !fail (the provider fails), !garbage (what it says cannot be parsed), !ignore, !slow MS, !act NAME text (also after !slow MS),
 // !long N (so many letters), !talk WORD (all words so far), !multi NAME text (one step, where the agent works in steps; the
-// text may be its parameters in JSON), and for elizaos-plugin-doolittle !call TOOL {JSON}, !find words, !analyze task. Asked
+// text may be its parameters in JSON; or lines of !use TOOL {JSON}, one step each, and a !say text for the end), and for elizaos-plugin-doolittle !call TOOL {JSON}, !find words, !analyze task. Asked
 // for an object, it gives what `!call` names; told that the arguments were wrong, it makes numbers of texts that hold some.
 import { appendFileSync } from 'node:fs';
 import { ModelType, type IAgentRuntime, type Plugin } from '@elizaos/core';
@@ -32,15 +32,29 @@ const step = (action: string, text: string): string =>
   `<response><thought>a step</thought><action>${action}</action><parameters>${parameters(text)}</parameters>` +
   `<providers></providers><isFinish>${!action}</isFinish></response>`;
 
+/** The last lines of a user's that say tool by tool what to do, and what to say in the end. */
+function scripted(prompt: string): { uses: RegExpMatchArray[]; say: string } {
+  const lines = [...prompt.matchAll(/((?:^.*!(?:use|say) .*$\n?)+)/gm)].at(-1)?.[1] ?? '';
+  return { uses: [...lines.matchAll(/!use (\S+) (\{.*\})/g)], say: lines.match(/!say (.*)/)?.[1].trim() ?? '' };
+}
+
 /** What an agent that works in steps (USE_MULTI_STEP) does next: one action where `!multi` names it, then the end. */
 function nextStep(prompt: string): string {
+  const script = scripted(prompt);
+  if (script.uses.length) {
+    const past = (prompt.split('have already been used in this run')[1] ?? '').split('<keys>')[0];
+    const use = script.uses[[...past.matchAll(/^\*\*\d+\. [A-Z_]+\*\* - /gm)].length];
+    return use ? step('CALL_AGENT', `{"tool": "${use[1]}", "arguments": ${use[2]}}`) : step('', '');
+  }
   const asked = [...prompt.matchAll(/!multi\s+([A-Z_]+)([^\n]*)/g)].at(-1);
   const done = (prompt.split('have already been used in this run')[1] ?? '').split('<keys>')[0];
   return asked && !done.includes(asked[1]) ? step(asked[1], asked[2].trim()) : step('', '');
 }
 
 function answer(user: string, prompt: string): string {
-  if (prompt.startsWith('<task>\nSummarize what')) return response('sum up', '', 'Step by step, it is done.');
+  if (prompt.startsWith('<task>\nSummarize what')) {
+    return response('sum up', '', scripted(prompt).say || 'Step by step, it is done.');
+  }
   if (user.startsWith('!fail')) throw new Error('offline model: the provider is out');
   if (user.startsWith('!garbage')) return 'this is not xml';
   if (user.startsWith('!ignore')) return response('not for me', 'IGNORE', '');

@@ -1,0 +1,160 @@
+"""`doolittle bench tau2 --agent AGENT[,AGENT…] --domain retail`: agents of the gateway at a benchmark, side by side."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+
+from adapters.errors import BadArguments
+from adapters.inspect import report
+from adapters.inspect.child import Child
+from adapters.inspect.session import Bench, Outcome, direct, under_test
+from adapters.inspect.venv import HARNESS
+from adapters.sidekick.venvs import Venvs
+from adapters.spi import Door
+
+DOMAINS = ("retail", "airline", "telecom", "banking")
+JUDGE = "none: databases, actions and what was said are compared"
+SCRIPTS = {
+    "nothing": "scripted: asks for help, and leaves",
+    "gold": "scripted: tells the task's own solution word by word",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong words raise `BadArguments`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadArguments(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="doolittle bench", allow_abbrev=False,
+        description="Agents of the gateway at a benchmark of inspect-evals, with its floor and its ceiling.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("benchmark", help='"tau2", or a task of inspect-evals as "module:function".')
+    add("--agent", default="", help="Agents by slug, or tools by name; several by commas: one table.")
+    add("--domain", default="retail", choices=DOMAINS, help="Of tau2.")
+    add("--limit", type=_number, default=0, help="Tasks at most; 0: all.")
+    add("--trials", type=_positive, default=1, help="How often each task is tried.")
+    add("--seed", type=int, default=1)
+    add("--shuffle", action="store_true", help="Take the tasks in an order by the seed.")
+    add("--user", default="nothing", help="nothing | gold (both scripted) | URL of an OpenAI-compatible model.")
+    add("--user-model", default="", help="Its name.")
+    add("--user-key", default="", help='Its key, as "env:NAME".')
+    add("--steps", type=_positive, default=30, help="Requests to its model that an agent may make in one turn.")
+    add("--turns", type=_positive, default=40, help="Turns of one dialogue at most (tau2).")
+    add("--timeout", type=float, default=600, help="Seconds for one turn of the agent.")
+    add("--no-baselines", action="store_true", help="Without floor and ceiling.")
+    add("--no-record", action="store_true", help="Do not write the score to the agent's record.")
+    add("--venvs", default="", help="Folder of the harness's environment.")
+    add("--out", default="", help="A file that gets the whole report as JSON, sample by sample.")
+    add("--json", action="store_true", help="Answer with JSON.")
+    return parser
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 0")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1")
+    return int(text)
+
+
+async def command(door: Door, args: Sequence[str]) -> int:
+    """0: all samples were scored; 1: some ended with an error. Raises `GatewayError`."""
+    if "--help" in args or "-h" in args:
+        sys.stdout.write(_parser().format_help())
+        return 0
+    said = _parser().parse_args(list(args))
+    bench, about = _bench(said, door.config.parent)
+    agents = [name for name in said.agent.split(",") if name]
+    if not agents and said.no_baselines:
+        raise BadArguments("name at least one agent, or leave --no-baselines out")
+    venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
+    if not venvs.of(HARNESS).ready:
+        sys.stderr.write(f"installing {HARNESS.title}, about {HARNESS.megabytes} MB …\n")
+    venv = await venvs.install(HARNESS)
+    async with Child.running(venv.python, door.folder / "inspect") as child:
+        arms, baselines = await _all(child, door, bench, agents, baselines=not said.no_baselines)
+    whole = report.document(bench, about, arms, baselines)
+    if not said.no_record:
+        await _record(door, whole)
+    if said.out:
+        Path(said.out).write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
+    shown = {key: value for key, value in whole.items() if key != "samples"}
+    text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() if said.json else "\n".join(report.table(whole))
+    sys.stdout.write(text + "\n")
+    for arm in arms:
+        sys.stderr.writelines(f"{arm.agent}: task {s['id']}: {s['error'][:300]}\n" for s in arm.samples if s["error"])
+    return 1 if any(row["errors"] for row in whole["rows"]) else 0
+
+
+async def _all(
+    child: Child, door: Door, bench: Bench, agents: list[str], *, baselines: bool
+) -> tuple[list[Outcome], dict[str, Outcome]]:
+    sides: dict[str, Outcome] = {}
+    if (await child.read())["type"] != "hello":
+        raise BadArguments("the harness does not greet")
+    arms: list[Outcome] = []
+    for number, agent in enumerate(agents, 1):
+        sys.stderr.write(f"{agent} ({number} of {len(agents)}) …\n")
+        arms.append(await under_test(child, door, bench, agent))
+    for name, words in (("floor", "nothing"), ("ceiling", "gold")) if baselines else ():
+        sys.stderr.write(f"the {name}, without an agent …\n")
+        sides[name] = await direct(child, bench, words)
+    return arms, sides
+
+
+def _bench(said: argparse.Namespace, home: Path) -> tuple[Bench, dict[str, Any]]:
+    """What is run, and what the report says of it. Raises `BadArguments`."""
+    module, colon, function = said.benchmark.partition(":")
+    if said.benchmark == "tau2":
+        task, words = f"inspect_evals.tau2.tau2:tau2_{said.domain}", {"shuffle": False, "message_limit": said.turns}
+    elif colon and module and function:
+        task, words = said.benchmark, {}
+    else:
+        raise BadArguments(f"'{said.benchmark}' is no benchmark; there is tau2, and module:function of inspect-evals")
+    name = f"tau2_{said.domain}" if said.benchmark == "tau2" else said.benchmark
+    user, told = _user(said, home)
+    bench = Bench(
+        task, words, said.limit, said.trials, said.seed, said.shuffle,
+        said.user if said.user in SCRIPTS else "", user, said.steps, said.timeout,
+    )  # fmt: skip
+    domain = said.domain if said.benchmark == "tau2" else ""
+    return bench, {"benchmark": name, "domain": domain, "user": told, "judge": JUDGE}
+
+
+def _user(said: argparse.Namespace, home: Path) -> tuple[dict[str, str], str]:
+    if said.user in SCRIPTS:
+        return {"kind": "scripted"}, SCRIPTS[said.user]
+    if "://" not in said.user or not said.user_model:
+        raise BadArguments("--user is nothing, gold, or the URL of a model whose name --user-model gives")
+    from os import environ
+
+    kind, _, name = said.user_key.partition(":")
+    if said.user_key and (kind != "env" or name not in environ):
+        raise BadArguments(
+            '--user-key is "env:NAME", and that variable must be set: a key does not belong in a command'
+        )
+    key = environ[name] if name else ""
+    return {"kind": "openai", "url": said.user.rstrip("/"), "model": said.user_model, "key": key}, said.user_model
+
+
+async def _record(door: Door, whole: dict[str, Any]) -> None:
+    """The newest score of each agent stands in its record."""
+    keys = ("benchmark", "domain", "n", "trials", "seed", "user", "judge", "versions", "floor", "ceiling")
+    for row in whole["rows"]:
+        score = {"benchmarkScore": row["reward"], "errors": row["errors"], "pass^k": row["pass^k"], "at": time.time()}
+        slug = row["agent"].partition("__")[0]
+        await door.manage("PUT", f"/v1/agents/{slug}/benchmark", {**score, **{key: whole[key] for key in keys}})

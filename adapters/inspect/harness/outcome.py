@@ -1,0 +1,28 @@
+"""What came of one sample, as a row."""
+
+from typing import Any
+
+VALUES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+
+
+def row(sample: Any, agent: Any, user: Any) -> dict[str, Any]:
+    """A fault of the agent, of the user's model, of the harness or of the evaluator is an error, and has no reward."""
+    name = f"{sample.id}/{sample.epoch}"
+    talk = agent.talks.get(name)
+    faults = [*agent.faults.get(name, ()), *user.faults.get(name, ())]
+    faults += [sample.error.message] if sample.error else []
+    scores = sample.scores or {}
+    values = [VALUES.get(s.value, s.value) for s in scores.values()]
+    if not values and not faults:
+        faults.append("it was not scored")
+    if not faults and not all(isinstance(value, int | float) for value in values):
+        faults.append(f"scores that are no numbers: {values}")
+    return {
+        "id": str(sample.id), "epoch": sample.epoch, "error": "; ".join(faults),
+        "reward": None if faults else float(min(values)),
+        "why": " ".join(str(s.explanation or "") for s in scores.values())[:2000],
+        "calls": talk.calls if talk else 0, "turns": talk.turns if talk else 0,
+        "tokens": talk.tokens if talk else None, "cost": talk.cost if talk else 0.0,
+        "seconds": round(talk.seconds, 3) if talk else 0.0,
+        "limit": sample.limit.type if sample.limit else "",
+    }  # fmt: skip

@@ -1,0 +1,50 @@
+"""What the scripted user says: the task's own solution, in words that scripted models obey."""
+
+import json
+import re
+from typing import Any
+
+HELP = "I need help with my request."
+STOP = "###STOP###"
+USE = re.compile(r"^!use (\S+) (\{.*\})$", re.MULTILINE)
+SAY = re.compile(r"^!say (.*)$", re.MULTILINE)
+
+
+class Script:
+    """`uses`: tools with their arguments, by the harness's own names; `say`: the answer in the end."""
+
+    def __init__(self, uses: list[tuple[str, dict[str, Any]]], say: str) -> None:
+        self.uses = uses
+        self.say = say
+
+    @classmethod
+    def read(cls, text: str) -> "Script":
+        uses = [(name, json.loads(arguments)) for name, arguments in USE.findall(text)]
+        found = SAY.search(text)
+        return cls(uses, found[1] if found else "")
+
+    @staticmethod
+    def steps(metadata: dict[str, Any]) -> "list[str | tuple[str, dict[str, Any]]]":
+        """The user's part of the solution: messages with what the agent shall do, and tools that the user calls."""
+        criteria = (metadata.get("task") or {}).get("evaluation_criteria") or {}
+        steps: list[str | tuple[str, dict[str, Any]]] = []
+        lines: list[str] = []
+        for action in criteria.get("actions") or []:
+            if action["requestor"] == "user":
+                steps += [*_message(lines), (action["name"], action["arguments"])]
+                lines = []
+            else:
+                lines.append(f"!use {action['name']} {json.dumps(action['arguments'])}")
+        told = ", ".join(str(one) for one in criteria.get("communicate_info") or [])
+        return [*steps, *_message([*lines, f"!say {told or 'It is done.'}"], end=True)]
+
+
+def named(text: str, names: dict[str, str]) -> str:
+    """The script by the names that the tools have in the gateway."""
+    return USE.sub(lambda found: f"!use {names.get(found[1], found[1])} {found[2]}", text)
+
+
+def _message(lines: list[str], *, end: bool = False) -> list[str]:
+    if not lines:
+        return []
+    return ["\n".join(["Please do this:", *lines, *([] if end else ["!say Done so far."])])]

@@ -1,0 +1,158 @@
+"""One agent at one benchmark: its session in the gateway, and what the harness makes of it."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from adapters.errors import BadArguments, Refused
+from adapters.inspect import translate
+from adapters.inspect.child import Child
+from adapters.spi import Door, Json, Tool
+from registry.names import SLUG
+
+EVERY_KEY = "key:"
+"""What stands before a key's id in the id of its caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is run: `task` is "module:function" of inspect-evals; `words`: what a scripted user says."""
+
+    task: str
+    task_args: dict[str, Any] = field(default_factory=dict[str, Any])
+    limit: int = 0
+    trials: int = 1
+    seed: int = 1
+    shuffle: bool = False
+    words: str = "nothing"
+    user: dict[str, str] = field(default_factory=lambda: {"kind": "scripted"}, repr=False)
+    steps: int = 30
+    timeout: float = 600
+    control: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one arm. `seconds`: all of it."""
+
+    agent: str
+    samples: list[dict[str, Any]]
+    seconds: float
+    versions: dict[str, str]
+    engine: str = ""
+
+
+async def direct(child: Child, bench: Bench, words: str) -> Outcome:
+    """The harness without agent and gateway: "gold" gives the ceiling, "nothing" the floor. Raises `GatewayError`."""
+    said = await _run(child, {**_order(bench), "agent": None, "words": words, "user": {"kind": "scripted"}})
+    return _outcome(f"direct: {words}", said)
+
+
+async def under_test(child: Child, door: Door, bench: Bench, agent: str) -> Outcome:
+    """One agent, by its slug, or one tool of an agent, by its public name. Raises `GatewayError`."""
+    tool = asked(door, agent)
+    form = orjson.loads(tool.input_schema)
+    name = f"b{secrets.token_hex(3)}"  # short, so that most tools keep their whole name behind it
+    if not (argument := translate.field(form)):
+        raise BadArguments(f"'{tool.name}' does not take what it is told as one text; name a tool that does")
+    url, _ = await door.address()
+    async with _caller(door, name, tool) as (key, only):
+        of = {
+            "tool": tool.name, "field": argument, "arguments": translate.beside(form, name, bench.steps), "url": url,
+            "key": key, "session": name, "timeout": bench.timeout, "longest": translate.longest(form, argument),
+        }  # fmt: skip
+        session = Session(door, name, [*only, tool.agent])
+        try:
+            said = await _run(child, {**_order(bench), "agent": of}, session)
+        finally:
+            await session.close()
+    return _outcome(agent, said)
+
+
+def asked(door: Door, agent: str) -> Tool:
+    """The tool by which an agent is told something. Raises `BadArguments`, `Unknown`."""
+    if "__" in agent:
+        return door.catalog.tool(agent, door.caller)
+    found = list(door.catalog.tools(door.caller, agent))
+    told = [t for t in found if t.name == f"{agent}__ask"] or [t for t in found if _told(t)]
+    if not told:
+        names = ", ".join(a.slug for a in door.catalog.agents(door.caller))
+        raise BadArguments(f"no agent '{agent[:40]}' takes a text; there are: {names[:400]}")
+    return told[0]
+
+
+def _told(tool: Tool) -> bool:
+    return bool(translate.field(orjson.loads(tool.input_schema)))
+
+
+class Session:
+    """The upstream whose tools are the harness's. It is there from the first tools until `close`."""
+
+    def __init__(self, door: Door, name: str, only: list[str]) -> None:
+        assert SLUG.match(name)
+        self._door = door
+        self.name = name
+        self._only = only
+        self._there = False
+
+    async def list(self, said: dict[str, Any]) -> None:
+        """The harness has other tools now. Raises `Refused` where they do not come to stand in the gateway."""
+        if not self._there:
+            document = {
+                "name": self.name, "network": "inspect", "url": said["url"], "key": said["token"], "trusted": True,
+                "options": {"only": self._only},
+            }  # fmt: skip
+            await self._door.manage("POST", "/v1/upstreams", document)
+            self._there = True
+        else:
+            await self._door.manage("POST", f"/v1/upstreams/{self.name}/refresh")
+        found = [u for u in await self._door.manage("GET", "/v1/upstreams") if u["name"] == self.name]
+        if not found or found[0]["tools"] < said["count"]:
+            raise Refused(f"the tools of the session do not stand in the gateway: {found[0]['said'] if found else '?'}")
+
+    async def close(self) -> None:
+        if self._there:
+            self._there = False
+            await self._door.manage("DELETE", f"/v1/upstreams/{self.name}")
+
+
+@asynccontextmanager
+async def _caller(door: Door, name: str, tool: Tool) -> AsyncIterator[tuple[str, list[str]]]:
+    """Who calls the agent: a key of the session's own, which may nothing else; without any keys, who everybody is."""
+    if not await door.manage("GET", "/v1/keys"):
+        yield (await door.address())[1], ["local"]
+        return
+    wanted = {"name": name, "allow": [tool.name, f"{name}__*"], "roles": ["call"]}
+    key = await door.manage("POST", "/v1/keys", wanted)
+    try:
+        yield key["secret"], [EVERY_KEY + key["id"]]
+    finally:
+        await asyncio.shield(door.manage("DELETE", f"/v1/keys/{key['id']}"))
+
+
+def _order(bench: Bench) -> dict[str, Any]:
+    return {
+        "task": bench.task, "task_args": bench.task_args, "limit": bench.limit, "trials": bench.trials,
+        "seed": bench.seed, "shuffle": bench.shuffle, "words": bench.words, "user": bench.user,
+        "control": bench.control, "log_dir": "logs", "time_limit": 0,
+    }  # fmt: skip
+
+
+async def _run(child: Child, order: dict[str, Any], session: Session | None = None) -> dict[str, Json]:
+    await child.say(order)
+    while (said := await child.read())["type"] != "end":
+        if said["type"] == "tools" and session is not None:
+            await session.list(said)
+            await child.say({"listed": said["count"]})
+    if said["status"] != "success" or not said["samples"]:
+        raise Refused(f"the harness did not end well: {str(said['error'])[:400] or 'no sample was run'}")
+    return said
+
+
+def _outcome(name: str, said: dict[str, Any]) -> Outcome:
+    return Outcome(name, said["samples"], said["seconds"], said["versions"])
