@@ -58,6 +58,7 @@ lock: ## requirements.lock and the locks of frameworks anew
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra all --group dev pyproject.toml -o requirements.lock
 	@$(BIN)/python -m adapters.sidekick.locks
+	@$(BIN)/python -m adapters.inspect.locks
 
 clean: ## all that was installed or made
 	rm -rf .venv .doolittle build plugin-ts/node_modules plugin-ts/dist examples/elizaos-agent/node_modules examples/elizaos-agent/smollm2/node_modules \

@@ -8,6 +8,8 @@ from adapters.spi import Caller, View
 from registry.views import fits, shows
 
 Views = Mapping[str, View]
+AGENT = "agent:"
+"""What stands in `Agent.only` before an agent's slug."""
 
 
 class Known(Protocol):
@@ -32,7 +34,8 @@ def may(caller: Caller, name: str, known: Known) -> bool:
 
 
 def _among(caller: Caller, only: tuple[str, ...]) -> bool:
-    return any(c.id in only or (c.agent and c.agent in only) for c in caller.chain())
+    ids = [c.id for c in caller.chain() if not c.id.startswith(AGENT)]
+    return any(name in only for name in (*ids, *(AGENT + c.agent for c in caller.chain() if c.agent)))
 
 
 def _within(caller: Caller, name: str, views: Views) -> bool:

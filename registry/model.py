@@ -89,8 +89,8 @@ class Agent:
     """Who is called. An upstream that has tools and no agents is itself the agent.
 
     `paused` and `degraded` are the registry's: stopped by the operator, and listed while its upstream is away.
-    `only`: ids of callers and slugs of agents; where it names some, they alone see and call the agent, and who acts on
-    behalf of one of them.
+    `only`: ids of callers, and slugs of agents as "agent:SLUG"; where it names some, they alone see and call the agent,
+    and who acts on behalf of one of them.
     """
 
     address: Address

@@ -11,7 +11,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    only: tuple[str, ...] = Field((), description="Callers and agents for whom alone the session's tools are there.")
+    only: tuple[str, ...] = Field((), description="As `Agent.only`: for whom the session's tools are there.")
 
 
 class Inspect:

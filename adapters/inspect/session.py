@@ -12,7 +12,8 @@ import orjson
 from adapters.errors import BadArguments, Refused
 from adapters.inspect import translate
 from adapters.inspect.child import Child
-from adapters.spi import Door, Json, Tool
+from adapters.spi import Address, Agent, Door, Json, Tool
+from adapters.talk import Talk, talk, tells
 from registry.names import SLUG
 
 EVERY_KEY = "key:"
@@ -55,18 +56,17 @@ async def direct(child: Child, bench: Bench, words: str) -> Outcome:
 
 async def under_test(child: Child, door: Door, bench: Bench, agent: str) -> Outcome:
     """One agent, by its slug, or one tool of an agent, by its public name. Raises `GatewayError`."""
-    tool = asked(door, agent)
-    form = orjson.loads(tool.input_schema)
+    told = asked(door, agent)
+    tool = told.tool
     name = f"b{secrets.token_hex(3)}"  # short, so that most tools keep their whole name behind it
-    if not (argument := translate.field(form)):
-        raise BadArguments(f"'{tool.name}' does not take what it is told as one text; name a tool that does")
+    beside = translate.beside(orjson.loads(tool.input_schema), name, bench.steps)
     url, _ = await door.address()
     async with _caller(door, name, tool) as (key, only):
         of = {
-            "tool": tool.name, "field": argument, "arguments": translate.beside(form, name, bench.steps), "url": url,
-            "key": key, "session": name, "timeout": bench.timeout, "longest": translate.longest(form, argument),
+            "tool": tool.name, "field": told.argument, "arguments": beside, "url": url,
+            "key": key, "session": name, "timeout": bench.timeout, "longest": told.longest,
         }  # fmt: skip
-        session = Session(door, name, [*only, tool.agent])
+        session = Session(door, name, [*only, f"agent:{tool.agent}"])
         try:
             said = await _run(child, {**_order(bench), "agent": of}, session)
         finally:
@@ -74,20 +74,16 @@ async def under_test(child: Child, door: Door, bench: Bench, agent: str) -> Outc
     return _outcome(agent, said)
 
 
-def asked(door: Door, agent: str) -> Tool:
-    """The tool by which an agent is told something. Raises `BadArguments`, `Unknown`."""
+def asked(door: Door, agent: str) -> Talk:
+    """How an agent, or a tool that is named in full, is told something. Raises `BadArguments`, `Unknown`."""
     if "__" in agent:
-        return door.catalog.tool(agent, door.caller)
-    found = list(door.catalog.tools(door.caller, agent))
-    told = [t for t in found if t.name == f"{agent}__ask"] or [t for t in found if _told(t)]
-    if not told:
+        found = tells(door.catalog.tool(agent, door.caller))
+    else:
+        found = talk(Agent(Address("", "", agent), agent, tools=tuple(door.catalog.tools(door.caller, agent))))
+    if found is None:
         names = ", ".join(a.slug for a in door.catalog.agents(door.caller))
-        raise BadArguments(f"no agent '{agent[:40]}' takes a text; there are: {names[:400]}")
-    return told[0]
-
-
-def _told(tool: Tool) -> bool:
-    return bool(translate.field(orjson.loads(tool.input_schema)))
+        raise BadArguments(f"'{agent[:80]}' is no agent, or none that is told one text; there are: {names[:400]}")
+    return found
 
 
 class Session:

@@ -7,9 +7,6 @@ from adapters.errors import Broken
 from adapters.spi import Json, Result, Text, Tool
 from registry.model import ANYTHING, schema
 
-FIELDS = ("message", "task", "text", "input", "prompt", "query")
-"""Under one of these names an agent's tool takes what it is told."""
-
 
 def tools(said: Json) -> tuple[Tool, ...]:
     """Raises `Broken` for a list that is none."""
@@ -32,20 +29,6 @@ def result(said: Json) -> Result:
     if not isinstance(said, dict) or not isinstance(said.get("text"), str):
         raise Broken("the harness gave no answer")
     return Result((Text(said["text"]),))
-
-
-def field(form: Mapping[str, Any]) -> str:
-    """Which argument of an agent's tool is what it is told: by its name, else the one text that it needs; or blank."""
-    properties: Mapping[str, Any] = form.get("properties") or {}
-    texts = [name for name, one in properties.items() if one.get("type") == "string"]
-    needed = [name for name in form.get("required") or () if name in texts]
-    return next((name for name in FIELDS if name in texts), needed[0] if len(needed) == 1 else "")
-
-
-def longest(form: Mapping[str, Any], name: str) -> int:
-    """Letters that this argument may have; 0: any number."""
-    found = form["properties"][name].get("maxLength")
-    return found if isinstance(found, int) else 0
 
 
 def beside(form: Mapping[str, Any], session: str, steps: int) -> dict[str, Any]:

@@ -115,9 +115,10 @@ export interface components {
     schemas: {
         /**
          * AgentOut
-         * @description An agent, where it lives, and the names of its tools.
+         * @description An agent, where it lives, and the names of its tools; `benchmark`: its newest score, if it has one.
          */
         AgentOut: {
+            benchmark?: components["schemas"]["Benchmark"] | null;
             /** Description */
             description: string;
             /** Name */
@@ -135,6 +136,63 @@ export interface components {
             tools: string[];
             /** Upstream */
             upstream: string;
+        };
+        /**
+         * Benchmark
+         * @description What a benchmark said of an agent: its mean reward, and all that one must know to read it.
+         */
+        Benchmark: {
+            /**
+             * At
+             * @default 0
+             */
+            at: number;
+            /** Benchmark */
+            benchmark: string;
+            /** Benchmarkscore */
+            benchmarkScore: number;
+            /** Ceiling */
+            ceiling?: number | null;
+            /**
+             * Domain
+             * @default
+             */
+            domain: string;
+            /**
+             * Errors
+             * @default 0
+             */
+            errors: number;
+            /** Floor */
+            floor?: number | null;
+            /**
+             * Judge
+             * @default
+             */
+            judge: string;
+            /** N */
+            n: number;
+            /** Pass^K */
+            "pass^k"?: number[];
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Trials
+             * @default 1
+             */
+            trials: number;
+            /**
+             * User
+             * @default
+             */
+            user: string;
+            /** Versions */
+            versions?: {
+                [key: string]: string;
+            };
         };
         Call: {
             ask?: Record<string, unknown>;

@@ -36,7 +36,7 @@ class BoxDoor:
         self.folder = box.folder / ".doolittle"
         self.words: Sequence[str] = ()
         self._http = httpx2.AsyncClient(
-            base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=60, trust_env=False
+            base_url=url, headers={"authorization": f"Bearer {key}"} if key else {}, timeout=60, trust_env=False
         )
 
     @property
@@ -64,13 +64,13 @@ class BoxDoor:
 
 @dataclass
 class Stand:
-    """What the tests work with. `agents`: all that are tested, by slug."""
+    """What the tests work with. `options`: of the sidekicks."""
 
     box: Box
     door: BoxDoor
     model: ScriptedModel
     child: Child
-    agents: list[str]
+    options: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +100,7 @@ async def stand(harness: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         await box.add(Upstream("home", "elizaos", await _eliza(stack, box, url, folder), KEY))
         child = await stack.enter_async_context(Child.running(harness, folder / "inspect"))
         assert (await child.read())["type"] == "hello"
-        yield Stand(box, door, model, child, ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents)])
+        yield Stand(box, door, model, child, options)
 
 
 async def _eliza(stack: AsyncExitStack, box: Box, url: str, folder: Path) -> str:

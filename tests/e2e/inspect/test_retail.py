@@ -1,11 +1,15 @@
 """Retail of tau2 through the gateway: the same floor and ceiling as the harness by itself, from every agent."""
 
+import json
+
 import pytest
 
+from adapters.inspect.command import command
 from adapters.inspect.report import figures
 from adapters.inspect.session import Bench, Outcome, direct, under_test
+from adapters.spi import Upstream
 from tests.e2e.inspect.conftest import Stand
-from tests.e2e.sidekick.rooms import FRAMEWORKS
+from tests.e2e.sidekick.rooms import FRAMEWORKS, VENVS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 AGENTS = ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents)]
@@ -13,8 +17,9 @@ RETAIL = "inspect_evals.tau2.tau2:tau2_retail"
 TASKS = 5
 
 
-def bench(words: str, **more: str) -> Bench:
-    return Bench(RETAIL, {"shuffle": False, "message_limit": 10}, limit=TASKS, words=words, timeout=60, **more)  # type: ignore[arg-type]
+def bench(words: str, control: str = "", limit: int = TASKS) -> Bench:
+    args = {"shuffle": False, "message_limit": 10}
+    return Bench(RETAIL, args, limit=limit, words=words, timeout=60, control=control)
 
 
 def rewards(outcome: Outcome) -> list[float | None]:
@@ -35,3 +40,47 @@ async def test_an_agent_is_scored_as_the_harness_by_itself(
     assert [one["error"] for one in outcome.samples] == [""] * TASKS
     assert rewards(outcome) == rewards(sides[words])
     assert figures(outcome, 1)["calls"] == figures(sides[words], 1)["calls"]
+
+
+async def test_calls_that_bypass_the_harness_are_worth_nothing(stand: Stand) -> None:
+    """Each call succeeds, on another database: the harness has not seen it."""
+    outcome = await under_test(stand.child, stand.door, bench("gold", control="bypass", limit=2), "langgraph")
+    assert rewards(outcome) == [0.0, 0.0]
+    assert [one["calls"] for one in outcome.samples] == [0, 0]
+    inner = [r.call for r in stand.box.gateway.calls._by_id.values() if r.call.tool.endswith("__get_order_details")]
+    assert inner, "they were called, through the gateway"
+
+
+async def test_a_session_is_gone_when_it_ends(stand: Stand) -> None:
+    left = await stand.door.manage("GET", "/v1/upstreams")
+    assert {one["name"] for one in left} == {"helpers", "home"}
+    keys = await stand.door.manage("GET", "/v1/keys")
+    assert all(key["revoked"] for key in keys if key["name"].startswith("b"))
+
+
+async def test_an_agent_that_fails_is_an_error_and_not_a_zero_of_its_own(stand: Stand) -> None:
+    """The model is away: every sample ends with an error, which says why."""
+    await stand.box.add(Upstream("out", "sidekick", "http://127.0.0.1:9/v1", "sk-x", options=stand.options))
+    (tool,) = [t.name for t in stand.box.tools("out") if t.address.native == "langgraph"]
+    try:
+        outcome = await under_test(stand.child, stand.door, bench("nothing", limit=2), tool)
+    finally:
+        await stand.box.remove("out")
+    assert [one["reward"] for one in outcome.samples] == [None, None]
+    assert all("failed at this task" in one["error"] for one in outcome.samples)
+    assert figures(outcome, 1)["errors"] == 2
+
+
+async def test_the_command_compares_engines_in_one_table(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["tau2", "--agent", "langgraph,autogen", "--domain", "retail", "--limit", "1", "--trials", "2"]
+    code = await command(stand.door, [*words, "--user", "gold", "--venvs", str(VENVS), "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert [(row["agent"], row["reward"], row["pass^k"], row["errors"]) for row in said["rows"]] == [
+        ("langgraph", 1.0, [1.0, 1.0], 0), ("autogen", 1.0, [1.0, 1.0], 0),
+    ]  # fmt: skip
+    assert (said["floor"], said["ceiling"], said["n"], said["trials"], said["seed"]) == (0.0, 1.0, 1, 2, 1)
+    assert said["user"].startswith("scripted")
+    assert said["versions"] == {"inspect-ai": "0.3.285", "inspect-evals": "0.26.0"}
+    score = (await stand.door.manage("GET", "/v1/agents/langgraph"))["benchmark"]
+    assert (score["benchmarkScore"], score["benchmark"], score["user"]) == (1.0, "tau2_retail", said["user"])
