@@ -138,7 +138,7 @@ async def without_a_key_nobody_calls_once_keys_exist(d: Desk) -> None:
     assert d.far.seen["deliver"] == 1
 
 
-@check()
+@check("chain")
 async def the_chain_is_kept(d: Desk) -> None:
     """By the carrier that the manifest names."""
     before = hops.write((Hop("outer", "somebody", "somebody__ask"),))

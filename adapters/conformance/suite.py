@@ -63,7 +63,7 @@ def inbound_suite(name: str, side: type[NearSide]) -> type:
     manifest = manifest_of(name)
     body: dict[str, Any] = {"__doc__": f"The conformance suite for callers by {manifest.title}."}
     for check, needs, function in inbound.CHECKS:
-        if needs <= manifest.calling:
+        if needs <= manifest.calling | ({"chain"} if manifest.hops != "inferred" else set()):
             body[f"test_{check}"] = _inbound(function, side)
     return type(f"TestInbound{name.title()}", (), body)
 

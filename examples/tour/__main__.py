@@ -11,14 +11,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import orjson
 
-from examples.tour import calls, model, more, uagents
+from examples.tour import calls, coral, model, more, uagents
 from examples.tour.eliza import PLUGIN, ElizaServer, install
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -76,7 +76,7 @@ class Gateway:
         self._process = await asyncio.create_subprocess_exec(
             *command,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "TOUR_ELIZA_KEY": KEY, "TOUR_ROUTE_KEY": ROUTE_KEY},
+            env={**os.environ, "TOUR_ELIZA_KEY": KEY, "TOUR_ROUTE_KEY": ROUTE_KEY, "TOUR_CORAL_KEY": coral.KEY},
         )
         assert self._process.stdout
         while line := (await self._process.stdout.readline()).decode():
@@ -99,12 +99,13 @@ class Gateway:
             await self._process.wait()
 
 
-async def tour(url: str, config: Path, eliza: ElizaServer, bureau: uagents.Bureau) -> list[dict[str, Any]]:
+Rows = Iterable[tuple[str, str, Callable[[], Awaitable[str]]]]
+
+
+async def tour(every: Rows) -> list[dict[str, Any]]:
     """Every call, printed as it ends; the rows for `build/tour.json`."""
     rows: list[dict[str, Any]] = []
     say("")
-    user = calls.User(eliza)
-    every = (*calls.every(url, config, eliza), *uagents.every(url, bureau, user), *more.every(url, user))
     for name, note, call in every:
         rows.append(await _one(name, note, call))
     good = sum(row["ok"] for row in rows)
@@ -147,22 +148,31 @@ async def main() -> int:
     env = {"TEST_ACTIONS": "1", "MODEL": thinks, **known}
     eliza = ElizaServer(HOME / "elizaos", key=KEY, agents="eliza,higgins", env=env)
     gateway, bureau = Gateway(HOME / "doolittle.toml"), uagents.Bureau(HOME / "uagent")
+    reef = coral.Reef(HOME / "coral", HOME / "doolittle.toml")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     stack = contextlib.AsyncExitStack()
     try:
-        await asyncio.gather(eliza.start(), bureau.start())
+        await asyncio.gather(eliza.start(), bureau.start(), reef.start())
         names = ", ".join(agent["name"] for agent in eliza.facts["agents"])
         say(f"ElizaOS answers at {eliza.url} with {names} ({time.monotonic() - began:.0f} s so far)")
         config = HOME / "doolittle.toml"
         said = {"port": port, "url": eliza.url, "python": sys.executable, "server": SERVER, "venvs": VENVS}
         said |= {"model": await stack.enter_async_context(model.serving(thinks)), "name": thinks}
         others = await stack.enter_async_context(more.neighbours(said["model"], say))
-        config.write_text(CONFIG.format(**said) + bureau.config + others)
+        config.write_text(CONFIG.format(**said) + bureau.config + others + reef.config)
         url = await gateway.start()
         say(f"Doolittle answers at {url} ({time.monotonic() - began:.0f} s so far)")
-        rows = await tour(url, config, eliza, bureau)
+        user = calls.User(eliza)
+        rows = await tour(
+            (
+                *calls.every(url, config, eliza),
+                *uagents.every(url, bureau, user),
+                *more.every(url, user),
+                *coral.every(url, reef, user),
+            )  # fmt: skip
+        )
         (ROOT / "build").mkdir(exist_ok=True)
         (ROOT / "build" / "tour.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         if os.environ.get("TOUR") != "exit":
@@ -174,6 +184,7 @@ async def main() -> int:
     finally:
         await gateway.stop()
         await bureau.stop()
+        await reef.stop()
         await stack.aclose()
         await eliza.stop()
 

@@ -1,0 +1,415 @@
+"""Agents of ours in Coral sessions, and our tools there. Against the stand-in; the processes are real."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from mcp.client.client import Client
+
+from adapters.conformance import NearSide, Outcome, inbound_suite
+from adapters.coral import joined as joining
+from adapters.coral.joined import Joined, Mention
+from adapters.fake.outbound import RELAYS
+from adapters.fake.world import WORLDS, World, world
+from adapters.spi import Upstream
+from gateway.settings import NetworkSettings
+from gateway.testing import Box
+from tests.conftest import ROOT
+from tests.e2e.coral import definitions
+from tests.e2e.coral.agents import absent
+from tests.e2e.coral.face import sign
+from tests.e2e.coral.rules import Message, Session
+from tests.e2e.coral.standin import CoralServer
+from tests.e2e.coral.test_outgoing import events, text, until
+
+pytestmark = pytest.mark.e2e
+_numbers = itertools.count()
+
+
+class CoralNearSide(NearSide):
+    """A process of ours in a session, as the gateway sees it: one mention after the other."""
+
+    async def call(self, tool: str, arguments: dict[str, Any], hops: str = "") -> Outcome:
+        said = f"{tool} {orjson.dumps(arguments).decode()}"
+        document = {"session": "s", "thread": f"t{next(_numbers)}", "text": said}
+        response = await self._ask("POST", "/coral/agents/all/mentions", document)
+        found = response.json()
+        if response.status_code != 200:
+            return Outcome(found["detail"], found["code"])
+        return Outcome(found["text"], structured=found.get("structured"))
+
+    async def tools(self) -> list[str]:
+        return list((await self._ask("GET", "/coral/tools")).json()["customTools"])
+
+    async def _ask(self, method: str, path: str, document: Any = None) -> httpx2.Response:
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+        content = None if document is None else orjson.dumps(document)
+        async with httpx2.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=30) as client:
+            return await client.request(method, path, content=content)
+
+
+TestInboundCoral = inbound_suite("coral", CoralNearSide)
+
+
+# ---- the loop of a process --------------------------------------------------------------------------------------
+
+
+def session_of(coral: CoralServer, *names: str) -> Session:
+    """One of agents that do nothing of themselves."""
+    if not any(one.name == "silent" for one in coral.registry):
+        coral.define(definitions.function("silent", absent))
+    identifier = {"name": "silent", "version": "1.0.0", "registrySourceId": {"type": "local"}}
+    agents = [{"id": identifier, "name": n, "provider": {"type": "local", "runtime": "function"}} for n in names]
+    namespace = {"type": "create_if_not_exists", "namespaceRequest": {"name": "test"}}
+    return coral.open(
+        {"agentGraphRequest": {"agents": agents, "groups": [list(names)]}, "namespaceProvider": namespace}
+    )
+
+
+@asynccontextmanager
+async def member(coral: CoralServer, session: Session, answer: Any, end: str = "mcp") -> AsyncIterator[list[Mention]]:
+    """Our agent `ours`, joined; what was said to it."""
+    heard: list[Mention] = []
+
+    async def answered(mention: Mention) -> str:
+        heard.append(mention)
+        return str(await answer(mention))
+
+    url = f"{coral.url}/mcp/v1/{session.agents['ours'].secret}/{end}"
+    task = asyncio.create_task(Joined(url, "ours", answered, lambda _: None).run())
+    try:
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _same(mention: Mention) -> str:
+    return mention.text
+
+
+def answers(session: Session) -> list[Message]:
+    return [m for t in session.threads.values() for m in t.messages if m.sender == "ours"]
+
+
+@pytest.mark.parametrize("end", ["mcp", "sse/"])
+async def test_32_threads_each_message_is_answered_once_where_it_was_said(coral: CoralServer, end: str) -> None:
+    """Four at once in each, all of one millisecond, over each transport; some were said before we joined."""
+    session = session_of(coral, "ours", "ann", "bob")
+    askers = [session.agents["ann"], session.agents["bob"]]
+    coral.clock.held = time.time_ns()
+    threads = [askers[n % 2].create_thread(f"t{n}", ["ours", "ann", "bob"]) for n in range(32)]
+    for n, thread in enumerate(threads):
+        askers[n % 2].send(thread.id, f"{n}/0", ["ours"])
+    async with member(coral, session, _same, end):
+        await until(lambda: len(answers(session)) > 4)
+        for turn in range(1, 4):
+            for n, thread in enumerate(threads):
+                askers[n % 2].send(thread.id, f"{n}/{turn}", ["ours"])
+                askers[(n + 1) % 2].send(thread.id, "to nobody", [])
+            await asyncio.sleep(0.05)
+        coral.clock.held = None
+        await until(lambda: len(answers(session)) >= 32 * 4)
+        await asyncio.sleep(0.1)
+    for n, thread in enumerate(threads):
+        said = [m for m in thread.messages if m.sender == "ours"]
+        assert [m.text for m in said] == [f"{n}/{turn}" for turn in range(4)]
+        assert all(m.mentions == (askers[n % 2].name,) for m in said)
+
+
+async def test_messages_out_of_order_are_all_heard(coral: CoralServer) -> None:
+    """Clocks that step back: what is said later has the older time."""
+    session = session_of(coral, "ours", "ann")
+    ann = session.agents["ann"]
+    thread = ann.create_thread("t", ["ours"])
+    async with member(coral, session, _same):
+        await until(lambda: bool(session.agents["ours"]._waiters))
+        start = time.time_ns()
+        for n in range(10):
+            coral.clock.held = start - n * 10**9
+            ann.send(thread.id, str(n), ["ours"])
+            await asyncio.sleep(0.01)
+        coral.clock.held = None
+        await until(lambda: len(answers(session)) == 10)
+    assert [m.text for m in answers(session)] == [str(n) for n in range(10)]
+
+
+async def test_waits_time_out_and_go_on(coral: CoralServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what a wait has missed is found after it."""
+    monkeypatch.setattr(joining, "WAIT", 100)
+    session = session_of(coral, "ours", "ann")
+    ann, ours = session.agents["ann"], session.agents["ours"]
+    thread = ann.create_thread("t", ["ours"])
+    async with member(coral, session, _same):
+        await until(lambda: bool(ours._waiters))
+        await asyncio.sleep(0.35)
+        waiters, ours._waiters = ours._waiters, []  # the server forgets whom to wake
+        coral.clock.held = time.time_ns() - 10**13
+        ann.send(thread.id, "hello", ["ours"])
+        coral.clock.held = None
+        await until(lambda: len(answers(session)) == 1)
+        assert waiters
+
+
+async def test_a_process_that_starts_again_answers_only_what_is_open(coral: CoralServer) -> None:
+    session = session_of(coral, "ours", "ann")
+    ann = session.agents["ann"]
+    thread = ann.create_thread("t", ["ours"])
+    ann.send(thread.id, "one", ["ours"])
+    async with member(coral, session, _same):
+        await until(lambda: len(answers(session)) == 1)
+    ann.send(thread.id, "two", ["ours"])
+    async with member(coral, session, _same) as heard:
+        await until(lambda: len(answers(session)) == 2)
+    assert [m.text for m in heard] == ["two"]
+
+
+async def test_threads_wait_for_themselves_alone(coral: CoralServer) -> None:
+    session = session_of(coral, "ours", "ann")
+    ann, gate = session.agents["ann"], asyncio.Event()
+    slow, quick = ann.create_thread("slow", ["ours"]), ann.create_thread("quick", ["ours"])
+
+    async def answer(mention: Mention) -> str:
+        if mention.text == "slow":
+            await gate.wait()
+        return mention.text
+
+    async with member(coral, session, answer):
+        ann.send(slow.id, "slow", ["ours"])
+        ann.send(slow.id, "after it", ["ours"])
+        ann.send(quick.id, "quick", ["ours"])
+        await until(lambda: [m.text for m in answers(session)] == ["quick"])
+        gate.set()
+        await until(lambda: len(answers(session)) == 3)
+    assert [m.text for m in slow.messages if m.sender == "ours"] == ["slow", "after it"]
+
+
+async def test_answers_survive_a_connection_that_breaks(coral: CoralServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "AWAY", (0.05, 10.0))
+    monkeypatch.setattr(joining, "READ", 1.0)
+    session = session_of(coral, "ours", "ann")
+    ann, gate = session.agents["ann"], asyncio.Event()
+    thread = ann.create_thread("t", ["ours"])
+
+    async def answer(mention: Mention) -> str:
+        await gate.wait()
+        return mention.text
+
+    async with member(coral, session, answer) as heard:
+        ann.send(thread.id, "hello", ["ours"])
+        await until(lambda: len(heard) == 1)
+        coral.outage(True)
+        gate.set()
+        await asyncio.sleep(0.3)
+        assert not answers(session)
+        coral.outage(False)
+        await until(lambda: len(answers(session)) == 1)
+        ann.send(thread.id, "again", ["ours"])
+        await until(lambda: len(answers(session)) == 2)
+    assert [m.text for m in answers(session)] == ["hello", "again"]
+
+
+async def test_a_thread_that_was_closed_and_too_many_turns(coral: CoralServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "TURNS", 2)
+    session = session_of(coral, "ours", "ann")
+    ann = session.agents["ann"]
+    closed, other = ann.create_thread("closed", ["ours"]), ann.create_thread("other", ["ours"])
+
+    async def answer(mention: Mention) -> str:
+        if mention.thread == closed.id:
+            ann.close_thread(closed.id, "enough")
+        return mention.text
+
+    async with member(coral, session, answer) as heard:
+        ann.send(closed.id, "x", ["ours"])
+        for n in range(4):
+            ann.send(other.id, str(n), ["ours"])
+        await until(lambda: len(answers(session)) == 2)
+        await asyncio.sleep(0.1)
+    assert Counter(m.thread for m in heard) == {closed.id: 1, other.id: 2}
+
+
+# ---- whole: published, launched, asked --------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def far(box: Box) -> World:
+    WORLDS.pop("fake://coral", None)
+    made = world("fake://coral")
+    await box.add(Upstream("behind", "fake", "fake://coral"))
+    return made
+
+
+async def _doolittle(*words: str, code: int = 0) -> str:
+    command = (str(ROOT / ".venv" / "bin" / "doolittle"), *words)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    out, err = await process.communicate()
+    assert process.returncode == code, (out, err)
+    return (out or err).decode()
+
+
+@pytest.mark.parametrize("transport", ["streamable_http", "sse"])
+async def test_an_agent_is_published_launched_and_asked(
+    box: Box, coral: CoralServer, far: World, tmp_path: Path, transport: str
+) -> None:
+    """Through a real process of `doolittle coral-agent`, and back out through the same gateway."""
+    url = await box.serve()
+    out = str(tmp_path / "all")
+    words = ["--url", url, "publish", "coral", "all", "--out", out, "--transport", transport]
+    assert "defines 'all'" in await _doolittle(*words)
+    await _doolittle(*words)
+    coral.define(definitions.read(tmp_path / "all" / "coral-agent.toml"))
+    await box.add(Upstream("reef", "coral", coral.url, coral.key))
+    ask = next(t.name for t in box.tools("reef") if t.agent != "echo" and t.native == "ask")
+    assert await text(box, ask, message='echo {"text": "By George"}', conversation="c") == "By George"
+    assert "Error (unknown)" in await text(box, ask, message="nothing {}", conversation="c")
+    assert await text(box, ask, message="wait {}", conversation="c") == "What is your name? (name)"
+    assert await text(box, ask, message="Ada", conversation="c") == "Hello, Ada, at last"
+    (session,) = coral.all()
+    job = session.jobs["all"]
+    await coral.close(session)
+    assert job.cancelled() or job.done()
+    (tmp_path / "all" / "coral-agent.toml").write_text("mine = 1")
+    assert "not written by this command" in await _doolittle(*words, code=2)
+
+
+async def test_a_loop_through_a_session_is_cut(box: Box, coral: CoralServer, far: World, tmp_path: Path) -> None:
+    """A thread carries no chain: it is inferred from the session, in which one call of ours runs."""
+    url = await box.serve()
+    await _doolittle("--url", url, "publish", "coral", "all", "--out", str(tmp_path / "all"))
+    coral.define(definitions.read(tmp_path / "all" / "coral-agent.toml"))
+    await box.add(Upstream("reef", "coral", coral.url, coral.key))
+    ask = next(t.name for t in box.tools("reef") if t.agent != "echo" and t.native == "ask")
+    RELAYS["fake://coral"] = box.invoke
+    inner = {"tool": ask, "arguments": {"message": "again"}}
+    said = await text(box, ask, message=f"relay {orjson.dumps(inner).decode()}")
+    assert "Error (loop_cut)" in said
+    assert coral.opened == 1
+    RELAYS.clear()
+
+
+async def test_the_process_says_what_it_lacks(box: Box) -> None:
+    url = await box.serve()
+    said = await _doolittle("--url", url, "coral-agent", "--agent", "all", code=2)
+    assert "CORAL_CONNECTION_URL" in said
+    said = await _doolittle("--url", url, "publish", "coral", code=2)
+    assert "name an agent" in said
+
+
+# ---- custom tools -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def tools(box: Box, coral: CoralServer, far: World) -> dict[str, Any]:
+    said = NetworkSettings.model_validate({"secret": coral.secret, "admit": ["server"]})
+    box.gateway.settings.networks["coral"] = said
+    box.gateway.keys.networks = {"coral": said}
+    url = await box.serve()
+    async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        return dict((await client.get("/coral/tools")).json()["customTools"])
+
+
+async def test_any_agent_of_a_session_calls_our_tools(box: Box, coral: CoralServer, far: World, tools: Any) -> None:
+    coral.define(definitions.function("silent", absent))
+    identifier = {"name": "silent", "version": "1.0.0", "registrySourceId": {"type": "local"}}
+    agent = {"id": identifier, "name": "a", "provider": {"type": "local", "runtime": "function"}}
+    graph = {"agents": [{**agent, "customToolAccess": list(tools)}], "customTools": tools}
+    space = {"type": "create_if_not_exists", "namespaceRequest": {"name": "test"}}
+    session = coral.open({"agentGraphRequest": graph, "namespaceProvider": space})
+    async with Client(f"{coral.url}/mcp/v1/{session.agents['a'].secret}/mcp", mode="legacy") as client:
+        listed = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert listed["all__echo"].input_schema["required"] == ["text"]
+
+        async def said(tool: str, **arguments: Any) -> tuple[str, bool]:
+            found = await client.call_tool(tool, arguments)
+            return found.content[0].text, bool(found.is_error)  # type: ignore[union-attr]
+
+        assert await said("all__echo", text="Grüße") == ("Grüße", False)
+        assert await said("all__add", a=1, b=2) == ('{"sum":3}', False)
+        assert (await said("all__remember", text="one"))[0] == "one"
+        assert (await said("all__remember", text="two"))[0] == "one two", "the session is the conversation"
+        assert (await said("all__echo", text=5))[0].startswith("Error (bad_arguments)")
+        assert (await said("all__ask"))[0].startswith("Error (bad_arguments): 'all__ask' asks back")
+        assert await said("all__fail", kind="refused") == ("Error code 502 returned", True)
+
+
+async def test_a_tool_that_takes_long_is_asked_again(
+    box: Box, coral: CoralServer, far: World, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.coral.inbound.PATIENCE", 0.2)
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        said = await _signed(client, coral, tools["all__echo"], {"text": "at last", "delay": 0.5})
+        assert "still being worked at" in said.text
+        await asyncio.sleep(0.5)
+        said = await _signed(client, coral, tools["all__echo"], {"text": "at last", "delay": 0.5})
+        assert said.text == "at last"
+    assert far.seen["deliver"] == 1
+
+
+async def _signed(client: httpx2.AsyncClient, coral: CoralServer, tool: Any, arguments: Any) -> httpx2.Response:
+    body = orjson.dumps(arguments)
+    headers = {"content-type": "application/json", "X-Coral-Signature": sign(coral.secret, body)}
+    return await client.post(f"{tool['transport']['url']}/s/a", content=body, headers=headers)
+
+
+async def test_signatures_must_hold(box: Box, coral: CoralServer, far: World, tools: Any) -> None:
+    url = f"{tools['all__echo']['transport']['url']}/s/a"
+    body = b'{"text":"x"}'
+    kind = {"content-type": "application/json"}
+    async with httpx2.AsyncClient(trust_env=False, headers=kind) as client:
+        good = sign(coral.secret, body)
+        for bad in ("", "00", sign("other", body), sign(coral.secret, b"{}"), good[:-1]):
+            response = await client.post(url, content=body, headers={"X-Coral-Signature": bad})
+            assert response.status_code == 401
+        assert far.seen["deliver"] == 0
+        for _ in range(2):  # a limit of the network's: who has heard a call may repeat it
+            assert (await client.post(url, content=body, headers={"X-Coral-Signature": good.upper()})).text == "x"
+        await box.key("ann")
+        assert (await client.post(url, content=body, headers={"X-Coral-Signature": good})).text == "x", "it is admitted"
+        assert (await client.get(url.partition("/coral/")[0] + "/coral/tools")).status_code == 401
+
+
+async def test_without_a_secret_there_are_no_custom_tools(box: Box, far: World) -> None:
+    url = await box.serve()
+    async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        headers = {"content-type": "application/json", "X-Coral-Signature": sign("", b"{}")}
+        response = await client.post("/coral/tools/all__echo/s/a", content=b"{}", headers=headers)
+        assert response.status_code == 401
+        assert "secret" in response.json()["detail"]
+
+
+async def test_the_chain_of_a_custom_tool_is_that_of_its_session(
+    box: Box, coral: CoralServer, far: World, tools: Any
+) -> None:
+    """The agent of a session of ours calls a tool: the outer call is its parent."""
+    from tests.e2e.coral.rules import SessionAgent
+
+    async def user(agent: SessionAgent) -> None:
+        agent.connect()
+        while True:
+            heard = await agent.mention(0)
+            if heard is None:
+                continue
+            async with httpx2.AsyncClient(trust_env=False) as client:
+                body = orjson.dumps({"text": heard.text})
+                headers = {"content-type": "application/json", "X-Coral-Signature": sign(coral.secret, body)}
+                url = f"{tools['all__echo']['transport']['url']}/{agent.session.id}/user"
+                said = await client.post(url, content=body, headers=headers)
+            agent.send(heard.thread, said.text, [heard.sender])
+            await asyncio.Event().wait()
+
+    coral.define(definitions.function("user", user))
+    await box.add(Upstream("reef", "coral", coral.url, coral.key))
+    end = (await events(box, "user__ask", message="hello"))[-1]
+    assert getattr(end, "text", end) == "hello"
+    (chain,) = far.hops.values()
+    assert [hop.split("/")[2] for hop in chain.split(",")] == ["user__ask", "all__echo"]
