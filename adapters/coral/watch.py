@@ -125,10 +125,10 @@ class Watch:
         """Asks for the state. Raises `Lost`; `ConnectFailed` only for a server that is away for long."""
         try:
             state = await self._server.state(*self._place)
-        except (ConnectFailed, TimedOut):
+        except (ConnectFailed, TimedOut) as fault:
             self._away = self._away or monotonic()
             if monotonic() - self._away > AWAY:
-                raise
+                raise ConnectFailed("the Coral server went away", detail=fault.detail) from fault
             return
         self._away = None
         for name, presence in translate.presences(state).items():
