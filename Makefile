@@ -39,6 +39,7 @@ types: install ## pyright, strict
 bench: install ## calls a second, CPU per call, memory, start-up, and what is added to ElizaOS; writes build/bench*.json
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.eliza
+	@$(BIN)/python -m bench.tau2
 
 conformance: install ## MCP's own suites, direct and through the gateway; ONLY=words; writes build/conformance.json
 	@$(BIN)/python -m tests.e2e.mcp.conformance --only "$(ONLY)"; status=$$?; \

@@ -20,7 +20,7 @@ from inspect_ai.model import (
 from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 from lines import Lines
-from script import HELP, STOP, Script, named
+from script import HELP, STOP, Script, known, named
 
 GATHER = 0.01
 """Seconds in which further calls of the same step may come."""
@@ -225,7 +225,8 @@ class Replay(Counting):
         if done < len(script.uses):
             talk.calls += 1
             name, arguments = script.uses[done]
-            return called(self.model_name, [ToolCall(id=f"r{talk.calls}", function=name, arguments=arguments)])
+            function = known(name, [tool.name for tool in tools])
+            return called(self.model_name, [ToolCall(id=f"r{talk.calls}", function=function, arguments=arguments)])
         talk.turns += 1
         return said(self.model_name, script.say or f"You said: {input[last].text}")
 
@@ -254,7 +255,8 @@ class ScriptedUser(Counting):
         step = steps[len(mine)]
         if isinstance(step, str):
             return said(self.model_name, step)
-        return called(self.model_name, [ToolCall(id=f"u{len(mine)}", function=step[0], arguments=step[1])])
+        function = known(step[0], [tool.name for tool in tools])
+        return called(self.model_name, [ToolCall(id=f"u{len(mine)}", function=function, arguments=step[1])])
 
 
 class OpenAIUser(Counting):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 HELP = "I need help with my request."
@@ -41,7 +42,13 @@ class Script:
 
 def named(text: str, names: dict[str, str]) -> str:
     """The script by the names that the tools have in the gateway."""
-    return USE.sub(lambda found: f"!use {names.get(found[1], found[1])} {found[2]}", text)
+    return USE.sub(lambda found: f"!use {names.get(known(found[1], names), found[1])} {found[2]}", text)
+
+
+def known(name: str, names: Iterable[str]) -> str:
+    """A tool of a solution by the harness's own name: some domains put theirs before it ("banking_…"), as the
+    evaluator allows."""
+    return name if name in names else next((one for one in names if one.endswith(f"_{name}")), name)
 
 
 def _message(lines: list[str], *, end: bool = False) -> list[str]:

@@ -1,18 +1,20 @@
 """Retail of tau2 through the gateway: the same floor and ceiling as the harness by itself, from every agent."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from adapters.inspect.command import command
 from adapters.inspect.report import figures
 from adapters.inspect.session import Bench, Outcome, direct, under_test
+from adapters.inspect.venv import HARNESS
+from adapters.sidekick.venvs import Venvs
 from adapters.spi import Upstream
-from tests.e2e.inspect.conftest import Stand
-from tests.e2e.sidekick.rooms import FRAMEWORKS, VENVS
+from tests.e2e.inspect.stand import AGENTS, Stand
+from tests.e2e.sidekick.rooms import VENVS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-AGENTS = ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents)]
 RETAIL = "inspect_evals.tau2.tau2:tau2_retail"
 TASKS = 5
 
@@ -69,6 +71,35 @@ async def test_an_agent_that_fails_is_an_error_and_not_a_zero_of_its_own(stand: 
     assert [one["reward"] for one in outcome.samples] == [None, None]
     assert all("failed at this task" in one["error"] for one in outcome.samples)
     assert figures(outcome, 1)["errors"] == 2
+
+
+async def test_an_evaluator_that_breaks_is_an_error_and_is_not_dropped(stand: Stand, tmp_path: Path) -> None:
+    """A task whose solution names a tool that is not there: the evaluator cannot replay it."""
+    (found,) = Venvs(VENVS).of(HARNESS).folder.glob("lib/python*/site-packages/inspect_evals/tau2/data/domains/retail")
+    tasks = json.loads((found / "tasks.json").read_text())[:2]
+    tasks[0]["evaluation_criteria"]["actions"][0]["name"] = "no_such_tool"
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    args = {"shuffle": False, "tasks_file_override": str(tmp_path / "tasks.json")}
+    outcome = await direct(stand.child, Bench(RETAIL, args), "nothing")
+    assert sorted((one["id"], one["reward"]) for one in outcome.samples) == [("0", None), ("1", 0.0)]
+    assert "no_such_tool" in next(one["error"] for one in outcome.samples if one["id"] == "0")
+    counted = figures(outcome, 1)
+    assert (counted["errors"], counted["n"], counted["samples"]) == (1, 2, 2)
+
+
+async def test_a_model_may_play_the_user(stand: Stand) -> None:
+    """It hears what the agent says, and its fault is an error of the sample."""
+    user = {"kind": "openai", "url": stand.model.url, "model": "scripted", "key": "sk-user"}
+    args = {"shuffle": False, "message_limit": 2}
+    asked = stand.model.requests
+    outcome = await under_test(stand.child, stand.door, Bench(RETAIL, args, limit=1, words="", user=user), "autogen")
+    assert [(one["reward"], one["error"], one["turns"]) for one in outcome.samples] == [(0.0, "", 2)]
+    assert stand.model.requests == asked + 4, "two turns of the user, and two of the agent"
+    assert "sk-user" in stand.model.keys
+    away = Bench(RETAIL, args, limit=1, words="", user={**user, "url": "http://127.0.0.1:9/v1"})
+    (sample,) = (await under_test(stand.child, stand.door, away, "autogen")).samples
+    assert sample["reward"] is None
+    assert sample["error"].startswith("the user's model: ConnectError")
 
 
 async def test_the_command_compares_engines_in_one_table(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:

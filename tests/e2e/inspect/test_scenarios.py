@@ -12,7 +12,7 @@ from adapters.spi import Upstream
 from examples.tour.eliza import ElizaServer
 from tests.conftest import ROOT
 from tests.e2e.conftest import KEY
-from tests.e2e.inspect.conftest import BoxDoor
+from tests.e2e.inspect.stand import BoxDoor
 from tests.e2e.sidekick.conftest import Room, room, venvs
 
 __all__ = ["room", "venvs"]

@@ -1,0 +1,111 @@
+"""A gateway with every installed sidekick and a real ElizaOS agent, all with scripted models, and the harness."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from adapters.inspect.child import Child
+from adapters.inspect.venv import HARNESS
+from adapters.sidekick.venvs import Venvs
+from adapters.spi import Catalog, Invoke, Json, Report, Upstream
+from examples.scripted_model.server import ScriptedModel
+from examples.tour.eliza import PLUGIN, ElizaServer, install
+from gateway.keys import LOCAL
+from gateway.testing import Box
+from tests.e2e.conftest import KEY
+from tests.e2e.plugin.agents import character
+from tests.e2e.sidekick.rooms import FRAMEWORKS, VENVS
+
+STEPS = {"USE_MULTI_STEP": "true", "MAX_MULTISTEP_ITERATIONS": "30"}
+
+
+class BoxDoor:
+    """`adapters.spi.Door` on a box that serves, as its administrator."""
+
+    def __init__(self, box: Box, url: str, key: str) -> None:
+        self._box = box
+        self._key = key
+        self.url = url
+        self.caller = LOCAL
+        self.config = box.folder / "doolittle.toml"
+        self.folder = box.folder / ".doolittle"
+        self.words: Sequence[str] = ()
+        self._http = httpx2.AsyncClient(
+            base_url=url, headers={"authorization": f"Bearer {key}"} if key else {}, timeout=60, trust_env=False
+        )
+
+    @property
+    def invoke(self) -> Invoke:
+        return self._box.invoke
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._box.catalog
+
+    async def address(self) -> tuple[str, str]:
+        return self.url, self._key
+
+    async def manage(self, method: str, path: str, document: Json = None) -> Json:
+        response = await self._http.request(method, path, json=document)
+        assert response.status_code < 400, response.text
+        return response.json() if response.content else None
+
+    async def configure(self, upstream: Upstream) -> Report:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+@dataclass
+class Stand:
+    """What the tests work with. `options`: of the sidekicks."""
+
+    box: Box
+    door: BoxDoor
+    model: ScriptedModel
+    child: Child
+    options: dict[str, Any]
+
+
+AGENTS = ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents if a.tools)]
+"""Those that call tools."""
+
+
+@asynccontextmanager
+async def standing(folder: Path) -> AsyncIterator[Stand]:
+    """All of it, with files in `folder`; environments are made if they are not there."""
+    harness = (await Venvs(VENVS).install(HARNESS)).python
+    for one in FRAMEWORKS:
+        await Venvs(VENVS).install(one)
+    async with AsyncExitStack() as stack:
+        box = Box(folder)
+        await box.open()
+        stack.push_async_callback(box.close)
+        url = await box.serve()
+        door = BoxDoor(box, url, await box.key("admin", roles=("call", "admin")))
+        stack.push_async_callback(door.close)
+        model = await stack.enter_async_context(ScriptedModel().serving())
+        options: dict[str, Any] = {
+            "model": "scripted", "venvs": str(VENVS), "frameworks": [one.name for one in FRAMEWORKS],
+            "tool_calls": 60, "iterations": 30,
+        }  # fmt: skip
+        await box.add(Upstream("helpers", "sidekick", model.url, "sk-scripted", options=options))
+        await box.add(Upstream("home", "elizaos", await _eliza(stack, box, url, folder), KEY))
+        child = await stack.enter_async_context(Child.running(harness, folder / "inspect"))
+        assert (await child.read())["type"] == "hello"
+        yield Stand(box, door, model, child, options)
+
+
+async def _eliza(stack: AsyncExitStack, box: Box, url: str, folder: Path) -> str:
+    install(print)
+    known = {"DOOLITTLE_URL": url, "DOOLITTLE_TIMEOUT": "60", "DOOLITTLE_KEY": await box.key("eliza", agent="eliza")}
+    path = character(folder, "eliza", **known, **STEPS)
+    env = {"PLUGINS": str(PLUGIN), "LOG_LEVEL": "warn"}
+    server = await ElizaServer(folder / "elizaos", key=KEY, agents=path, env=env).start()
+    stack.push_async_callback(server.stop)
+    return server.url
