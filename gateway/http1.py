@@ -5,6 +5,7 @@ stage, for closing is how a far side hears of a cancel. No redirects, no proxies
 """
 
 import asyncio
+import select
 import ssl
 import time
 from collections import deque
@@ -19,6 +20,8 @@ HEAD_LIMIT = 100_000
 """Bytes of status line and headers."""
 AHEAD = 2**18
 """Bytes of a body that are read before somebody wants them."""
+AWHILE = 1.0
+"""Seconds without use after which a connection is looked at before it is used again."""
 EXTENSIONS = {"http_version": b"HTTP/1.1"}
 
 
@@ -66,6 +69,15 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         return self.whole and self._keep and self.open
+
+    def quiet(self) -> bool:
+        """Whether the far side is silent, as it must be between two exchanges. Many close what was idle for 5 s: an end
+        that came while this loop was busy is seen here, and not by the next request, of which nobody would know."""
+        if time.monotonic() - self.since < AWHILE or not hasattr(select, "poll"):
+            return True
+        waiting = select.poll()
+        waiting.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not waiting.poll(0)
 
     async def send(self, data: bytes, seconds: float | None) -> None:
         """Begins an exchange."""
@@ -280,7 +292,7 @@ class Pool(httpx2.AsyncBaseTransport):
         oldest = time.monotonic() - self._bounds.seconds
         while idle:
             connection = idle.pop()
-            if connection.open and connection.since > oldest:
+            if connection.open and connection.since > oldest and connection.quiet():
                 self._used.add(connection)
                 return connection
             connection.abort()

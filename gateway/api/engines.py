@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from adapters.errors import GatewayError, Refused, Unknown
+from adapters.errors import BadArguments, GatewayError, Unknown
 from adapters.spi import Engines, Report
 from gateway.api import models as m
 from gateway.api.who import Admin
@@ -44,13 +44,13 @@ def can(gateway: "Gateway", live: LiveUpstream, word: str) -> bool:
 
 
 def switchable(gateway: "Gateway", slug: str) -> tuple[Any, str]:
-    """The outbound adapter of an agent that has engines, and its native id. Raises `Unknown`, `Refused`."""
+    """The outbound adapter of an agent that has engines, and its native id. Raises `Unknown`, `BadArguments`."""
     agent = gateway.registry.snapshot.agents.get(slug)
     if agent is None:
         raise Unknown(f"no agent is called '{slug[:80]}'")
     live = gateway.upstreams.live(agent.address.network, agent.address.upstream)
     if not can(gateway, live, "engine"):
-        raise Refused(f"what thinks for '{slug}' is not for this gateway to choose", delivered="no")
+        raise BadArguments(f"what thinks for '{slug}' is not for this gateway to choose")
     return live.outbound, agent.address.native
 
 

@@ -33,23 +33,26 @@ class ToolOut(Document):
     state: Literal["ok", "degraded", "paused"]
 
 
+MOST = 1_000_000_000
+
+
 class Benchmark(Document):
     """What a benchmark said of an agent: its mean reward, and all that one must know to read it."""
 
     score: float = Field(alias="benchmarkScore", ge=0, le=1)
     benchmark: str = Field(max_length=200)
     domain: str = Field("", max_length=64)
-    n: int = Field(ge=0)
-    trials: int = Field(1, ge=1)
-    errors: int = Field(0, ge=0)
+    n: int = Field(ge=0, le=MOST)
+    trials: int = Field(1, ge=1, le=MOST)
+    errors: int = Field(0, ge=0, le=MOST)
     pass_k: list[float] = Field(default_factory=list[float], alias="pass^k", max_length=100)
-    seed: int = 0
+    seed: int = Field(0, ge=-(2**63), lt=2**63)
     user: str = Field("", max_length=400)
     judge: str = Field("", max_length=400)
     versions: dict[str, str] = Field(default_factory=dict)
-    floor: float | None = None
-    ceiling: float | None = None
-    at: float = 0
+    floor: float | None = Field(None, allow_inf_nan=False)
+    ceiling: float | None = Field(None, allow_inf_nan=False)
+    at: float = Field(0, allow_inf_nan=False)
 
 
 class AgentOut(Document):

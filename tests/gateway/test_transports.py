@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -157,6 +158,34 @@ async def test_a_connection_that_was_closed_meanwhile_is_replaced(egress: Egress
             assert (await client.get(url)).content == b"ok"
             await asyncio.sleep(0.05)
         assert there.connections == 3
+
+
+async def test_an_end_that_came_while_this_loop_was_busy_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many servers close what was idle for 5 s: the next request must not go into a connection that has ended."""
+    monkeypatch.setattr(http1, "AWHILE", 0.0)
+    close, closed = threading.Event(), threading.Event()
+
+    def serve() -> None:  # in a thread, so that it closes while the loop stands still
+        for _ in range(2):
+            connection, _where = listening.accept()
+            connection.recv(65536)
+            connection.sendall(OK)
+            close.wait(5)
+            connection.close()
+            closed.set()
+
+    egress = Egress("fast")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server = threading.Thread(target=serve)
+        server.start()
+        client = egress.client(url)
+        assert (await client.get(url)).text == "ok"
+        close.set()
+        assert closed.wait(5), "and this loop stood still meanwhile"
+        assert (await client.get(url)).text == "ok"
+        server.join(5)
+    await egress.aclose()
 
 
 async def test_more_than_was_announced_is_never_the_next_answer() -> None:

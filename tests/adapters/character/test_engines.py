@@ -43,7 +43,7 @@ async def test_what_is_no_engine_is_refused_with_those_that_there_are(room: Room
     assert "there are: keeper, talker" in refused.json()["detail"]
     assert (await manage(room, "PUT", "/v1/agents/none/engine", {"engine": "x"})).status_code == 404
     other = await manage(room, "GET", "/v1/agents/talker/engine")
-    assert other.status_code == 502
+    assert other.status_code == 400
     assert "not for this gateway to choose" in other.json()["detail"]
 
 
