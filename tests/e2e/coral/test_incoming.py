@@ -297,6 +297,27 @@ async def test_a_loop_through_a_session_is_cut(box: Box, coral: CoralServer, far
     RELAYS.clear()
 
 
+async def test_without_a_running_gateway_the_process_carries_calls_out_itself(
+    coral: CoralServer, tmp_path: Path
+) -> None:
+    config = tmp_path / "doolittle.toml"
+    config.write_text('data_dir = "data"\n[server]\nport = 0\n[upstreams.w]\nnetwork = "fake"\nurl = "fake://own"\n')
+    await _doolittle("--config", str(config), "publish", "coral", "all", "--out", str(tmp_path / "all"))
+    coral.define(definitions.read(tmp_path / "all" / "coral-agent.toml"))
+    coral.define(definitions.function("silent", absent))
+    agents = [
+        {"id": d.identifier(), "name": d.name, "provider": {"type": "local", "runtime": next(iter(d.runtimes))}}
+        for d in coral.registry if d.name in ("all", "silent")
+    ]  # fmt: skip
+    space = {"type": "create_if_not_exists", "namespaceRequest": {"name": "test"}}
+    session = coral.open({"agentGraphRequest": {"agents": agents}, "namespaceProvider": space})
+    thread = session.agents["silent"].create_thread("t", ["all"])
+    session.agents["silent"].send(thread.id, 'echo {"text": "alone"}', ["all"])
+    await until(lambda: len(thread.messages) == 2, 30)
+    assert thread.messages[1].text == "alone"
+    assert thread.messages[1].mentions == ("silent",)
+
+
 async def test_the_process_says_what_it_lacks(box: Box) -> None:
     url = await box.serve()
     said = await _doolittle("--url", url, "coral-agent", "--agent", "all", code=2)
@@ -331,7 +352,7 @@ async def test_any_agent_of_a_session_calls_our_tools(box: Box, coral: CoralServ
 
         async def said(tool: str, **arguments: Any) -> tuple[str, bool]:
             found = await client.call_tool(tool, arguments)
-            return found.content[0].text, bool(found.is_error)  # type: ignore[union-attr]
+            return str(getattr(found.content[0], "text", "")), bool(found.is_error)
 
         assert await said("all__echo", text="Grüße") == ("Grüße", False)
         assert await said("all__add", a=1, b=2) == ('{"sum":3}', False)

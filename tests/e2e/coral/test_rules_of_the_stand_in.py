@@ -66,17 +66,21 @@ async def joined(room: Room, *names: str) -> AsyncIterator[list[Client]]:
         yield [await stack.enter_async_context(Client(room.url(n), mode="legacy")) for n in names]
 
 
+def _words(part: object) -> str:
+    return str(getattr(part, "text", ""))
+
+
 async def _ok(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     said = await client.call_tool(tool, arguments)
     assert not said.is_error, said
-    assert orjson.loads(said.content[0].text) == said.structured_content  # type: ignore[union-attr]
+    assert orjson.loads(_words(said.content[0])) == said.structured_content
     return dict(said.structured_content or {})
 
 
 async def _no(client: Client, tool: str, **arguments: Any) -> str:
     said = await client.call_tool(tool, arguments)
     assert said.is_error, said
-    return str(said.content[0].text)  # type: ignore[union-attr]
+    return _words(said.content[0])
 
 
 async def test_threads_messages_and_mentions(room: Room) -> None:
@@ -158,7 +162,7 @@ async def test_both_transports_and_resources(room: Room) -> None:
         t = (await _ok(a, "coral_create_thread", threadName="t", participantNames=["b"]))["thread"]["id"]
         await _ok(a, "coral_send_message", threadId=t, content="hello", mentions=["b"])
         async with Client(sse_client(room.url("b", "sse/")), mode="legacy") as b:
-            text = (await b.read_resource("coral://state")).contents[0].text  # type: ignore[union-attr]
+            text = _words((await b.read_resource("coral://state")).contents[0])
             assert '"messageText": "hello"' in text
             assert '"mentionAgentNames": ["b"]' in text
             assert len((await b.list_tools()).tools) == 8
