@@ -2,12 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 from adapters.elizaos import PluginOptions
 from adapters.elizaos.plugin_route import PluginRoute, RouteGone
 from adapters.elizaos.sessions import SessionRoute
-from adapters.errors import ConnectFailed, GatewayError, Refused
-from adapters.spi import Agent, Call, Event, Host, Report, Tool, Upstream
+from adapters.errors import BadArguments, ConnectFailed, GatewayError, Refused
+from adapters.spi import Agent, Call, Engines, Event, Host, Report, Tool, Upstream
+
+ENGINES = {"as-set": None, "single-shot": False, "multi-step": True}
+"""How an agent works at a message, where the call does not say."""
+STAYS = "Memory does not move: the agent keeps its rooms on its server, and works in the same ones by each engine."
 
 
 class ElizaOutbound:
@@ -23,11 +28,37 @@ class ElizaOutbound:
         self._better: dict[str, bool] = {}
         """For each agent that was met, whether it is reached by the plugin."""
         self._said = ""
+        self._kept = host.state("engine")
+        self._engines: dict[str, str] = {}
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:
-        """Nothing is held open but the shared connections."""
+        """Nothing is held open but the shared connections. Which engines were chosen is read."""
+        self._engines = {native: name.decode() for native, name in await self._kept.items()}
         yield
+
+    async def engines(self, native: str) -> Engines:
+        """One for an agent that the plugin does not reach: as its server has set it."""
+        if not self._better.get(native):
+            return Engines(("as-set",), "as-set", STAYS)
+        return Engines(tuple(ENGINES), self._engines.get(native, "as-set"), STAYS)
+
+    async def switch(self, native: str, engine: str) -> Engines:
+        """From the next message on. Raises `BadArguments`."""
+        found = await self.engines(native)
+        if engine not in found.names:
+            why = "" if len(found.names) > 1 else "; by the plain API an agent works as its server has set it"
+            raise BadArguments(f"there is no engine '{engine[:40]}'; there are: {', '.join(found.names)}{why}")
+        await self._kept.put(native, engine.encode())
+        self._engines[native] = engine
+        return await self.engines(native)
+
+    def _chosen(self, call: Call, tool: Tool) -> Call:
+        """With the engine that was chosen, where the call names none."""
+        steps = ENGINES.get(self._engines.get(tool.address.native, ""))
+        if steps is None or tool.native != "ask" or "multi_step" in call.arguments:
+            return call
+        return replace(call, arguments={**call.arguments, "multi_step": steps})
 
     async def agents(self) -> AsyncIterator[Agent]:
         """Raises as the routes do."""
@@ -68,7 +99,7 @@ class ElizaOutbound:
             await (self._offered(native) if self._named else self._by_plugin(native))
         if self._plugin and self._better[native]:
             try:
-                async with aclosing(self._plugin.invoke(call, tool)) as events:
+                async with aclosing(self._plugin.invoke(self._chosen(call, tool), tool)) as events:
                     async for event in events:
                         yield event
                 return

@@ -11,7 +11,6 @@ import pytest
 
 from adapters.character.outbound import CharacterOutbound
 from adapters.character.persona import read
-from adapters.sidekick.frameworks import known
 from adapters.sidekick.venvs import Venvs
 from adapters.spi import Call, Caller, Result, Upstream
 from examples.scripted_model.server import ScriptedModel
@@ -19,13 +18,15 @@ from examples.tour.eliza import ElizaServer, install
 from examples.uagents_agent.process import UAgent
 from gateway.testing import Box
 from tests.conftest import ROOT
-from tests.e2e.sidekick.rooms import VENVS
+from tests.e2e.sidekick.rooms import FRAMEWORKS, VENVS
 from tests.e2e.uagents.almanac import Almanac, served
 from tests.e2e.uagents.conftest import Town
 
 FILE = ROOT / "examples" / "python_first" / "ada.json"
 PYTHON = ("langgraph", "elizaos-python")
 ENGINES = (*PYTHON, "server")
+EVERY = (*(agent.name for one in FRAMEWORKS for agent in one.agents), "server")
+"""With those of the frameworks that are tested on this machine."""
 KEY = "the-key-of-ada's-server"
 ids = count()
 
@@ -69,8 +70,8 @@ async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
     exported = folder / "ada-server.json"
     exported.write_text(json.dumps(read(FILE).for_server()))
     venvs = Venvs(VENVS)
-    for name in PYTHON:
-        await venvs.install(known()[name])
+    for one in FRAMEWORKS:
+        await venvs.install(one)
     install(print)
     server = ElizaServer(folder / "server", key=KEY, agents=str(exported), env={"MODEL_PROMPTS": "1"})
     async with ScriptedModel().serving() as model, served(listed := Almanac()) as almanac:
@@ -80,7 +81,11 @@ async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
         box = Box(folder, networks={"uagents": face})
         await box.open()
         await server.start()
-        options: dict[str, Any] = {"model": "scripted", "venvs": str(VENVS), "frameworks": list(PYTHON)}
+        options: dict[str, Any] = {
+            "model": "scripted",
+            "venvs": str(VENVS),
+            "frameworks": [one.name for one in FRAMEWORKS],
+        }
         await box.add(Upstream("helpers", "sidekick", model.url, options=options))
         await box.add(_ada(FILE))
         await box.add(Upstream("home", "elizaos", server.url, KEY))

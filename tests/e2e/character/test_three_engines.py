@@ -12,12 +12,12 @@ from mcp import Client
 
 from adapters.character.persona import read
 from adapters.spi import Caller
-from tests.e2e.character.conftest import ENGINES, FILE, Room
+from tests.e2e.character.conftest import ENGINES, EVERY, FILE, Room
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", EVERY)
 async def test_the_persona_is_the_same(room: Room, engine: str) -> None:
     await room.switch(engine)
     said = await room.say("How do you do?", Caller(f"somebody of {engine}"), "c")
