@@ -357,20 +357,19 @@ async def served(server: CoralServer, port: int = 0) -> AsyncIterator[str]:
         timeout_graceful_shutdown=1,
     )  # fmt: skip
     runner = server.runner = uvicorn.Server(config)
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)]
-    sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sockets[0].bind(("127.0.0.1", port))
-    server.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-    task = asyncio.create_task(runner._serve(sockets), name="coral stand-in")
-    while not runner.started:
-        await asyncio.sleep(0.002)
-    try:
-        yield server.url
-    finally:
-        runner.should_exit = runner.force_exit = True
-        await server.stop()
-        await task
-        sockets[0].close()
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        server.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        task = asyncio.create_task(runner._serve([sock]), name="coral stand-in")
+        while not runner.started:
+            await asyncio.sleep(0.002)
+        try:
+            yield server.url
+        finally:
+            runner.should_exit = runner.force_exit = True
+            await server.stop()
+            await task
 
 
 async def main(words: Sequence[str]) -> None:

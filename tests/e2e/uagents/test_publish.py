@@ -39,7 +39,7 @@ async def test_an_agent_is_published_by_command(tmp_path: Path) -> None:
         code, out, _ = await doolittle(tmp_path, "publish", "uagents", "all", "--json")
         assert json.loads(out)["address"] == address, "the same each time"
         for words, said in (
-            (("publish", "morse", "all"), "name the network first: uagents"),
+            (("publish", "morse", "all"), "name the network first: "),
             (("publish", "uagents"), "usage: doolittle publish uagents AGENT"),
             (("publish", "uagents", "nobody"), "no agent 'nobody' is published"),
         ):
