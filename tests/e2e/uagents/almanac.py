@@ -246,9 +246,11 @@ async def served(of: Almanac) -> AsyncIterator[str]:
     task = asyncio.create_task(server._serve(), name="almanac")
     while not server.started and not task.done():
         await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await task
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
 
 
 if __name__ == "__main__":
