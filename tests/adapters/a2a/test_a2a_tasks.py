@@ -30,8 +30,8 @@ async def store(box: Box) -> Tasks:
     return made
 
 
-def task(id: str, state: int = TaskState.TASK_STATE_COMPLETED) -> Task:
-    made = Task(id=id, context_id="c", status=TaskStatus(state=state))  # type: ignore[arg-type]
+def task(id: str, state: Any = TaskState.TASK_STATE_COMPLETED) -> Task:
+    made = Task(id=id, context_id="c", status=TaskStatus(state=state))
     made.status.timestamp.GetCurrentTime()
     return made
 

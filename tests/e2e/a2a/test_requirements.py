@@ -81,7 +81,7 @@ async def test_parts_keep_their_kind(kit: str, binding: str, id: str, kind: str,
 @must("STREAM-ORDER-004", "CORE-CANCEL-001")
 async def test_who_does_not_wait_may_listen_later_and_cancel(kit: str, binding: str) -> None:
     async with talking(kit, binding) as client:
-        stream = client.send_message(request("test-resubscribe-message-id"))
+        stream: Any = client.send_message(request("test-resubscribe-message-id"))
         task = (await anext(stream)).task
 
         async def follow(count: int = 0) -> list[Any]:
@@ -101,7 +101,7 @@ async def test_who_does_not_wait_may_listen_later_and_cancel(kit: str, binding: 
         first, second = await asyncio.gather(one, two)
         assert first[0].WhichOneof("payload") == "task"
         assert [str(event) for event in first[1:]] == [str(event) for event in second[1:]]
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         again = (await client.get_task(GetTaskRequest(id=task.id))).status.state
         assert again == TaskState.TASK_STATE_CANCELED
 
@@ -109,7 +109,8 @@ async def test_who_does_not_wait_may_listen_later_and_cancel(kit: str, binding: 
 @must("CORE-EXECUTION-MODE-002")
 async def test_an_answer_may_come_at_once(kit: str, binding: str) -> None:
     async with talking(kit, binding) as client:
-        client._config.streaming = False  # type: ignore[attr-defined]
+        inner: Any = client
+        inner._config.streaming = False
         (event,) = await heard(client, request("test-resubscribe-message-id", return_immediately=True))
         assert event.task.status.state not in ENDED
         await client.cancel_task(CancelTaskRequest(id=event.task.id))
