@@ -21,8 +21,8 @@ from typing import Any
 from adapters.sidekick.child import Child
 from adapters.sidekick.frameworks import RUNNER, Builtin, Framework, known
 from adapters.sidekick.outbound import SidekickOutbound
-from adapters.sidekick.venvs import Venvs
 from adapters.spi import Call, Result, Upstream
+from adapters.venvs import Venvs
 from bench.process import ROOT, TICK
 from gateway.telemetry import start_log
 from gateway.testing import Box

@@ -17,6 +17,10 @@ from tests.conftest import ROOT
 
 FILES = [p for room in ("registry", "adapters", "gateway") for p in sorted((ROOT / room).rglob("*.py"))]
 NETWORKS = {f.name for f in Adapters.installed().all()} - {"http"}
+PILLARS = {p.parent.name for p in (ROOT / "adapters").glob("*/manifest.toml")}
+"""The networks' folders. What two of them share stands beside them, in a module of `adapters` itself."""
+SAMPLE = "conformance"
+"""The suite calls the network without a network, which the project's own tests run on."""
 LONG_FUNCTIONS = {"keys", "upgrade"}
 """Functions over 50 lines; this list only shrinks. (`keys` defines three commands, `upgrade` all tables.)"""
 
@@ -39,6 +43,10 @@ def test_arrows_run_one_way_and_files_are_small(path: Path) -> None:
         assert not any(name.split(".")[0] in ("adapters", "gateway") for name in found)
     if room == "adapters":
         assert not any(name.split(".")[0] == "gateway" for name in found)
+        own = path.relative_to(ROOT).parts[1]
+        allowed = {own, "fake"} if own == SAMPLE else {own}
+        networks = {name.split(".")[1] for name in found if name.startswith("adapters.")} & PILLARS
+        assert networks <= allowed, f"imports another network: {networks - allowed}"
     if room == "gateway":
         assert not any(name.startswith(tuple(f"adapters.{n}" for n in NETWORKS | {"http"})) for name in found)
     if room in ("gateway", "registry"):

@@ -14,8 +14,8 @@ from adapters.inspect import report
 from adapters.inspect.child import Child
 from adapters.inspect.session import Bench, Outcome, direct, under_test
 from adapters.inspect.venv import HARNESS
-from adapters.sidekick.venvs import Venvs
 from adapters.spi import Door
+from adapters.venvs import Venvs
 
 DOMAINS = ("retail", "airline", "telecom", "banking")
 JUDGE = "none: databases, actions and what was said are compared"

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-from adapters.sidekick.frameworks import Framework
+from adapters.venvs import Environment
 
 HERE = Path(__file__).resolve().parent
 CHILD = HERE / "harness" / "__main__.py"
 REQUIRES = ("inspect-ai==0.3.285", "inspect-evals==0.26.0")
-HARNESS = Framework(
-    "inspect", "the benchmarks of inspect-evals", CHILD, HERE / "locks" / "inspect.txt", (), REQUIRES, 620
-)
-"""What `adapters.sidekick.venvs` makes: the one way of this project to make an environment."""
+HARNESS = Environment("inspect", "the benchmarks of inspect-evals", HERE / "locks" / "inspect.txt", REQUIRES, 620)

@@ -10,8 +10,8 @@ import orjson
 
 from adapters.errors import BadArguments, Unknown
 from adapters.sidekick.frameworks import Framework, find, known
-from adapters.sidekick.venvs import Venvs
 from adapters.spi import Door
+from adapters.venvs import Venvs
 
 
 class Parser(argparse.ArgumentParser):

@@ -4,11 +4,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from adapters.errors import BadArguments
+from adapters.venvs import Environment
 
 HERE = Path(__file__).resolve().parent
 RUNNER = HERE / "runner" / "__main__.py"
@@ -27,26 +27,15 @@ class Builtin:
     tools: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Framework:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework(Environment):
     """One table of `frameworks.toml`, and the files that belong to it."""
 
-    name: str
-    title: str
     backend: Path
-    lock: Path
     aliases: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
-    megabytes: int = 0
     memory: int = 4096
     stops: bool = True
     agents: tuple[Builtin, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """Of all that its environment is made from: another one needs another environment."""
-        pins = self.lock.read_bytes() if self.lock.exists() else b""
-        return sha256("\n".join(self.requires).encode() + pins).hexdigest()[:12]
 
 
 def known(more: str = "") -> dict[str, Framework]:
@@ -88,9 +77,9 @@ def _framework(name: str, said: Mapping[str, Any], folder: Path, backends: Path)
         for agent, more in said.get("agents", {}).items()
     )
     return Framework(
-        name, str(said.get("title", name)), backend, folder / "locks" / f"{name}.txt", tuple(said.get("aliases", ())),
-        tuple(said.get("requires", ())), int(said.get("megabytes", 0)), int(said.get("memory", 4096)),
-        bool(said.get("stops", True)), agents,
+        name, str(said.get("title", name)), folder / "locks" / f"{name}.txt", tuple(said.get("requires", ())),
+        int(said.get("megabytes", 0)), backend=backend, aliases=tuple(said.get("aliases", ())),
+        memory=int(said.get("memory", 4096)), stops=bool(said.get("stops", True)), agents=agents,
     )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from adapters.sidekick import Options, translate
 from adapters.sidekick.child import Child, Message, Starting
 from adapters.sidekick.frameworks import Framework, find, known
 from adapters.sidekick.pool import Pool, Size
-from adapters.sidekick.venvs import Venv, Venvs
 from adapters.sidekick.work import Terms, Who, Work
 from adapters.spi import (
     Address,
@@ -33,6 +32,7 @@ from adapters.spi import (
     Upstream,
     Within,
 )  # fmt: skip
+from adapters.venvs import Venv, Venvs
 from registry.views import fits
 
 NAME = "sidekick"

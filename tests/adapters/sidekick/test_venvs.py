@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
+from adapters import venvs
 from adapters.errors import BadArguments, ConnectFailed, GatewayError, Refused, Unknown
-from adapters.sidekick import command, frameworks, venvs
+from adapters.sidekick import command, frameworks
 from adapters.sidekick.frameworks import Framework, find, known
 from adapters.sidekick.testing import SCRIPTED
-from adapters.sidekick.venvs import Venvs
+from adapters.venvs import Venvs
 from tests.conftest import ROOT
 
 NONE = known(str(SCRIPTED))["scripted"]

@@ -11,8 +11,8 @@ import pytest
 
 from adapters.character.outbound import CharacterOutbound
 from adapters.character.persona import read
-from adapters.sidekick.venvs import Venvs
 from adapters.spi import Call, Caller, Result, Upstream
+from adapters.venvs import Venvs
 from examples.scripted_model.server import ScriptedModel
 from examples.tour.eliza import ElizaServer, install
 from examples.uagents_agent.process import UAgent

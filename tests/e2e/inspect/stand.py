@@ -10,8 +10,8 @@ import httpx2
 
 from adapters.inspect.child import Child
 from adapters.inspect.venv import HARNESS
-from adapters.sidekick.venvs import Venvs
 from adapters.spi import Catalog, Invoke, Json, Report, Upstream
+from adapters.venvs import Venvs
 from examples.scripted_model.server import ScriptedModel
 from examples.tour.eliza import PLUGIN, ElizaServer, install
 from gateway.keys import LOCAL

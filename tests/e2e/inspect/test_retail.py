@@ -9,8 +9,8 @@ from adapters.inspect.command import command
 from adapters.inspect.report import figures
 from adapters.inspect.session import Bench, Outcome, direct, under_test
 from adapters.inspect.venv import HARNESS
-from adapters.sidekick.venvs import Venvs
 from adapters.spi import Upstream
+from adapters.venvs import Venvs
 from tests.e2e.inspect.stand import AGENTS, Stand
 from tests.e2e.sidekick.rooms import VENVS
 

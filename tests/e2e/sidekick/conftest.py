@@ -12,8 +12,8 @@ import pytest
 
 from adapters.sidekick.child import Child
 from adapters.sidekick.outbound import SidekickOutbound
-from adapters.sidekick.venvs import Venvs
 from adapters.spi import Call, Caller, Error, Event, Result, Upstream
+from adapters.venvs import Venvs
 from examples.scripted_model.server import ScriptedModel
 from gateway.testing import Box
 from tests.conftest import ROOT

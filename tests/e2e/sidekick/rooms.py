@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from adapters.sidekick.frameworks import Framework, known
-from adapters.sidekick.venvs import Venvs
+from adapters.venvs import Venvs
 from tests.conftest import ROOT
 
 VENVS = ROOT / ".doolittle" / "sidekick"
