@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
@@ -26,6 +26,8 @@ from registry.tables import upstreams as table
 
 PATIENCE = 10.0
 """Seconds for which a call waits while its upstream is just connecting."""
+TURN = 5.0
+"""Seconds for which an upstream that was never listed waits for those before it in the file."""
 log = structlog.get_logger()
 
 
@@ -43,6 +45,15 @@ class LiveUpstream:
         """Set after each attempt to connect and list, however it ended."""
         self.complete = False
         self.task: asyncio.Task[None] | None = None
+        self.before: tuple[LiveUpstream, ...] = ()
+        """Those before it in the file, when both started."""
+
+    async def turn(self, seconds: float) -> None:
+        """Waits until each of those before it was tried once, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for one in self.before:
+                    await one.attempt.wait()
 
     async def ready(self, seconds: float | None) -> None:
         """Waits while an attempt runs. Raises `ConnectFailed` if the upstream is not connected after it."""
@@ -89,9 +100,15 @@ class UpstreamTable:
         """Upstreams that cannot be used as they are configured, each with what is wrong."""
 
     async def start(self, configured: list[Upstream]) -> None:
-        """Starts those of the file, then those of the store; the file wins clashes."""
+        """Starts those of the file, then those of the store; the file wins clashes.
+
+        On an empty store names are given in the order of the file, not of who answered first.
+        """
         for upstream in configured:
+            before = tuple(self._live.values())
             self._try(upstream)
+            if upstream.name in self._live:
+                self._live[upstream.name].before = before
         for upstream in await self._stored():
             if upstream.name not in self._live and upstream.name not in self.faults:
                 self._try(upstream)
@@ -148,6 +165,8 @@ class UpstreamTable:
             try:
                 async with AsyncExitStack() as stack:
                     await self._connect(live, stack)
+                    if not self._needs.registry.knows(live.upstream.network, live.upstream.name):
+                        await live.turn(TURN)
                     while True:
                         live.complete = await self._list(live)
                         backoff.reset()
@@ -379,8 +398,3 @@ def shown(command: Sequence[str]) -> str:
 
 
 USER_INFO = re.compile(r"://[^/@\s]+@")
-
-
-def masked(upstream: Upstream) -> Upstream:
-    """The upstream without its secret, fit to be shown."""
-    return replace(upstream, secret="")

@@ -77,6 +77,10 @@ class Registry:
         """Why it is degraded; empty if it is not."""
         return self._away.get((network, upstream), "")
 
+    def knows(self, network: str, upstream: str) -> bool:
+        """Whether it ever listed an agent; their names are theirs then."""
+        return any((at.network, at.upstream) == (network, upstream) for at in self._kept)
+
     async def forget(self, network: str, upstream: str) -> None:
         """The upstream is gone: its agents are withdrawn at once; their names stay theirs."""
         place = (network, upstream)

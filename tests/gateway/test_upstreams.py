@@ -41,7 +41,7 @@ class Stuck:
     async def _at(self, place: str) -> None:
         if self._of.where == place:
             self._of.stuck.set()
-            await asyncio.Event().wait()
+            await self._of.go.wait()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:
@@ -49,7 +49,8 @@ class Stuck:
         yield
 
     async def agents(self) -> AsyncIterator[Agent]:
-        yield Agent(Address("stuck", "s", "s"), "s", tools=(Tool("get"),))
+        await self._at("before")
+        yield Agent(self._of.address, self._of.address.native, tools=(Tool("get"),))
         await self._at("agents")
 
     async def invoke(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
@@ -71,6 +72,8 @@ class StuckAdapter:
     def __init__(self, where: str) -> None:
         self.where = where
         self.stuck = asyncio.Event()
+        self.go = asyncio.Event()
+        self.address = Address("stuck", "s", "s")
 
     def outbound(self, upstream: Upstream, host: Host) -> Stuck:
         return Stuck(self)
@@ -185,6 +188,31 @@ async def test_what_is_wrong_with_one_upstream_of_the_file_stops_no_other(tmp_pa
         assert "NO_SUCH_VARIABLE" in faults["secret"]
         with pytest.raises(Conflict):
             await gateway.upstreams.add(fake("strange"))
+
+
+async def test_names_of_an_empty_store_go_by_the_order_of_the_file(tmp_path: Path) -> None:
+    quick = fresh("fake://quick")
+    slow = StuckAdapter("before")
+    slow.address = Address("slow", "slow", "all")
+    found = Found("slow", Manifest("slow", "Slow", frozenset({"outbound"})), _adapter=slow)
+    text = section("slow", "x://y", "slow") + section("quick", "fake://quick")
+    async with Gateway(settings(tmp_path, text), Adapters([*Adapters.installed().all(), found])) as gateway:
+        await slow.stuck.wait()
+        while not quick.seen["connect"]:
+            await asyncio.sleep(0)
+        assert not quick.seen["list"]
+        slow.go.set()
+        await gateway.upstreams.settle(5)
+        slugs = {a.address.upstream: a.slug for a in gateway.registry.snapshot.agents.values()}
+        assert slugs["slow"] == "all"
+        assert slugs["quick"].startswith("all-")
+    slow.where = "agents"
+    slow.go.clear()
+    async with Gateway(settings(tmp_path, text), Adapters([*Adapters.installed().all(), found])) as gateway:
+        while not gateway.upstreams.find("quick").connected:  # its names are known: it waits for nobody
+            await asyncio.sleep(0)
+        assert not gateway.upstreams.find("slow").attempt.is_set()
+        assert {a.address.upstream: a.slug for a in gateway.registry.snapshot.agents.values()} == slugs
 
 
 async def test_the_file_wins_over_the_store(tmp_path: Path) -> None:
