@@ -18,13 +18,12 @@ KEYS = frozenset({"title", "aliases", "requires", "megabytes", "memory", "stops"
 @dataclass(frozen=True, slots=True)
 class Builtin:
     """An agent that a framework offers by itself. `keeps`: its run survives the child that works at it; `character`: it
-    takes a character of ElizaOS as such; `tools`: it calls some."""
+    takes a character of ElizaOS as such."""
 
     name: str
     description: str
     keeps: bool = False
     character: bool = False
-    tools: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,6 @@ def _framework(name: str, said: Mapping[str, Any], folder: Path, backends: Path)
             str(more["description"]),
             bool(more.get("keeps")),
             bool(more.get("character")),
-            bool(more.get("tools", True)),
         )  # fmt: skip
         for agent, more in said.get("agents", {}).items()
     )

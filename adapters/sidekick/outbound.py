@@ -76,8 +76,8 @@ class SidekickOutbound:
         for framework in self._frameworks.values():
             for agent in framework.agents:
                 source = {**SOURCE, "builtin": agent.name}
-                own = {"character": agent.character, "tools": agent.tools}
-                found[agent.name] = Who(agent.name, framework, source, agent.keeps, **own), agent.description
+                who = Who(agent.name, framework, source, agent.keeps, character=agent.character)
+                found[agent.name] = who, agent.description
         for name, own in self._options.agents.items():
             if name in found or name == NAME:
                 raise BadArguments(f"an agent of your own cannot be called '{name}': there is one already")
@@ -278,8 +278,6 @@ class SidekickOutbound:
     async def _offered(self, work: Work, task: str, own: Tool) -> list[Tool]:
         """Of too many, those whose words fit the task, and then the first."""
         within: Within = work.within
-        if not work.who.tools:
-            return []
         most, found = self._options.most_tools, translate.offered(within.tools(), work.terms.tools, own)
         if len(found) <= most:
             return found

@@ -24,7 +24,6 @@ class Who:
     keeps: bool = False
     scored: bool = False
     character: bool = False
-    tools: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ class ScriptedModel:
         finally:
             server.close()
 
+    def decide(self, request: Message) -> tuple[str, Message | None]:
+        """What is answered: a text, or the tool call in its place."""
+        return decided(request)
+
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
@@ -71,7 +75,7 @@ class ScriptedModel:
             elif said.get("stream"):
                 await self._stream(said, text, writer)
             else:
-                _write(writer, 200, json.dumps(_whole(said, *decided(said))))
+                _write(writer, 200, json.dumps(_whole(said, *self.decide(said))))
             await writer.drain()
         finally:
             self.running -= 1
@@ -79,7 +83,7 @@ class ScriptedModel:
     async def _stream(self, said: Message, text: str, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         slow = re.search(r"!slow\s+([\d.]+)", text)
-        for chunk in _chunks(said, *decided(said)):
+        for chunk in _chunks(said, *self.decide(said)):
             if slow:
                 await asyncio.sleep(float(slow[1]))
             _chunk(writer, b"data: " + json.dumps(chunk).encode() + b"\n\n")
@@ -102,8 +106,8 @@ def _text(message: Message) -> str:
 def decided(request: Message) -> tuple[str, Message | None]:
     """What is answered: a text, or the tool call in its place."""
     whole = _said(request)
-    if received := re.search(r"# Received Message\nUser: (.*?)\n\n# Focus", whole, re.DOTALL):
-        return _in_its_form(whole, f"You said: {received[1].strip()}"), None
+    if received := re.search(r"# Received Message\nUser: (.*?)\n\n(?:# Action|To act|# Focus)", whole, re.DOTALL):
+        return _in_its_form(whole, received[1].strip()), None
     said = whole.partition("\n\n# Context")[0]  # where the words of before stand again
     tools = {t["function"]["name"]: t["function"] for t in request.get("tools") or []}
     if "Plan" in tools:
@@ -124,13 +128,28 @@ def decided(request: Message) -> tuple[str, Message | None]:
     return (f"The answer is {done[-1].strip()}." if done else f"You said: {_plain(said)}"), None
 
 
-def _in_its_form(prompt: str, text: str) -> str:
+def _in_its_form(prompt: str, said: str) -> str:
     """An answer to the Python runtime of ElizaOS, with the checkpoint codes where it asks for them."""
     codes = {kind: re.search(rf"^{kind} code: (\S+)", prompt, re.MULTILINE) for kind in ("initial", "middle", "end")}
     echoed = "".join(f"<one_{kind}_code>{found[1]}</one_{kind}_code>" for kind, found in codes.items() if found)
+    return f"<response>{echoed if '<one_initial_code>' in prompt else ''}{_acts(prompt, said)}</response>"
+
+
+def _acts(prompt: str, said: str) -> str:
+    """Its next action, as the others' tool calls; else the text."""
+    words = WORD.findall(said.partition("\n\n# Context")[0])
+    gave = re.search(r"# Action Results\n(.*?)\n\n(?:To act|# Focus)", prompt, re.DOTALL)
+    done = re.split(r"^\d+\. [\w-]+ \(\w+\): ", gave[1], flags=re.MULTILINE)[1:] if gave else []
+    used = [word for word in words if word[0] == "use"]
+    loop = next((word for word in words if word[0] == "loop"), None)
+    if "\nTo act, " in prompt and (step := loop or next(iter(used[len(done) :]), None)):
+        name = step[1].upper()
+        params = json.dumps({name: json.loads(step[2] or "{}")}).replace("&", "&amp;").replace("<", "&lt;")
+        return f"<thought>act</thought><actions>{name}</actions><params>{params}</params><text></text>"
+    told = SAY.search(said)
+    text = told[1].strip() if told else f"The answer is {done[-1].strip()}." if done else f"You said: {said}"
     escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    said = f"<thought>say it again</thought><actions>REPLY</actions><text>{escaped}</text>"
-    return f"<response>{echoed if '<one_initial_code>' in prompt else ''}{said}</response>"
+    return f"<thought>say it again</thought><actions>REPLY</actions><text>{escaped}</text>"
 
 
 def _results(request: Message, said: str) -> list[str]:

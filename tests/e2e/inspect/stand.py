@@ -72,8 +72,7 @@ class Stand:
     options: dict[str, Any]
 
 
-AGENTS = ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents if a.tools)]
-"""Those that call tools."""
+AGENTS = ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents)]
 
 
 @asynccontextmanager

@@ -37,5 +37,4 @@ def left_out() -> str:
 
 
 FRAMEWORKS = chosen()
-AGENTS = [One(a.name, one, a.keeps) for one in FRAMEWORKS for a in one.agents if a.tools]
-"""Those that call tools."""
+AGENTS = [One(a.name, one, a.keeps) for one in FRAMEWORKS for a in one.agents]

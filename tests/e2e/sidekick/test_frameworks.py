@@ -163,7 +163,7 @@ async def test_only_what_both_may_is_offered_and_called(room: Room, one: One) ->
     narrow = Caller("narrow", network="test", allow=(f"{one.name}__ask", "words__spell", "all__echo"))
     before = room.model.requests
     result = await room.result(room.call(f"{one.name}__ask", "hello", caller=narrow))
-    said = str(room.model.bodies[before - room.model.requests :]).replace("__", "_")  # some write names so
+    said = str(room.model.bodies[before - room.model.requests :]).lower().replace("__", "_")  # as some write names
     for name, offered in {"words__spell": True, "all__echo": True, "words__count": False, "all__add": False}.items():
         assert (name.replace("__", "_") in said) == offered
     assert result.text == "You said: hello"
