@@ -129,7 +129,8 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Result:
     """Ends the stream. `raw` in `raw_format` ("mcp/2025-11-25 tools/call") is the far side's own answer, so that a call
-    within one network is forwarded without loss. `cost` is what the call took from a budget."""
+    within one network is forwarded without loss. `cost` is what the call took from a budget. `meta["usage"]`: tokens
+    as the far side's models counted them (`prompt_tokens`, `completion_tokens`, `total_tokens`)."""
 
     content: tuple[Content, ...] = ()
     structured: Json = None

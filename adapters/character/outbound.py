@@ -125,7 +125,8 @@ class CharacterOutbound:
                     case Part():
                         yield event
                     case Result():
-                        yield Result(event.content or (Text(event.text),))
+                        counted = {key: event.meta[key] for key in ("usage",) if key in event.meta}
+                        yield Result(event.content or (Text(event.text),), meta=counted)
                     case Ask():
                         yield Error(Refused(f"the engine '{engine.name}' asks a question that nobody can answer here"))
                     case Error():

@@ -98,7 +98,12 @@ SCHEMAS: dict[str, Any] = {
             "result": {
                 "type": "object",
                 "required": ["content", "text"],
-                "properties": {"content": {"type": "array"}, "text": {"type": "string"}, "structured": {}},
+                "properties": {
+                    "content": {"type": "array"},
+                    "text": {"type": "string"},
+                    "structured": {},
+                    "usage": {"type": "object", "description": "Tokens, as the far side's models counted them."},
+                },
             },
             "ask": {"type": "object", "required": ["token", "requests"]},
             "error": _ref("Problem"),

@@ -38,6 +38,7 @@ from adapters.spi import (
 
 KNOWN = frozenset({"arguments", "id", "conversation", "timeout", "budget", "answer", "detached"})
 HEADERS = {"id": "idempotency-key", "conversation": "doolittle-conversation", "budget": "doolittle-budget"}
+TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 DAY = 86400.0
 
 
@@ -206,7 +207,17 @@ def result(of: Result) -> dict[str, Any]:
         document["structured"] = of.structured
     if of.cost is not None:
         document["cost"] = price(of.cost)
+    if found := usage(of):
+        document["usage"] = found
     return document
+
+
+def usage(of: Result) -> dict[str, int]:
+    """Tokens, as the far side's models counted them; of what else a far side may say there, nothing."""
+    said = of.meta.get("usage")
+    counted = said if isinstance(said, dict) else {}
+    kept = {key: n for key in TOKENS if isinstance(n := counted.get(key), int) and 0 <= n < 2**53}
+    return kept if "total_tokens" in kept else {}
 
 
 def plain(of: Result, tool: Tool) -> Json:

@@ -9,12 +9,14 @@ from adapters.spi import Host, Inbound, Outbound, Upstream
 
 class Options(BaseModel):
     """Of one server. `model`: who answers where the caller names none; the first chat model unless told. `system`: said
-    before each conversation. `profile` "gaianet" adds `retrieve`; by itself it is taken for domains of that network."""
+    before each conversation. `profile` "gaianet" adds `retrieve`; by itself it is taken for domains of that network.
+    `usage`: the server is asked to count tokens; false for one that refuses to be asked."""
 
     model_config = ConfigDict(extra="forbid")
     profile: Literal["", "plain", "gaianet"] = ""
     model: str = ""
     system: str = ""
+    usage: bool = True
     headers: dict[str, str] = Field(default_factory=dict)
 
 

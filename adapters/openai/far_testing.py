@@ -94,6 +94,10 @@ class Server:
         async def stream() -> AsyncIterator[bytes]:
             for piece in (*(chunk({"content": word}) for word in words), chunk({}, "stop")):
                 yield b"data: %b\n\n" % orjson.dumps(piece)
+            if (said.get("stream_options") or {}).get("include_usage"):
+                used = {"prompt_tokens": len(said["messages"]), "completion_tokens": len(words)}
+                counted = {**chunk({}), "choices": [], "usage": {**used, "total_tokens": sum(used.values())}}
+                yield b"data: %b\n\n" % orjson.dumps(counted)
             yield b"data: [DONE]\n\n"
 
         return StreamingResponse(stream(), media_type="text/event-stream")

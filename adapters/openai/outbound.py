@@ -54,6 +54,7 @@ class OpenAiOutbound:
         if upstream.secret:
             self._headers["authorization"] = f"Bearer {upstream.secret}"
         self._secret = upstream.secret
+        self._counts = options.usage
         self._node: Node | None = None
         self._histories: OrderedDict[tuple[str, str, str], History] = OrderedDict()
 
@@ -139,6 +140,8 @@ class OpenAiOutbound:
 
     async def _complete(self, said: dict[str, Json], call: Call, node: Node) -> AsyncIterator[Event]:
         said |= {"model": call.arguments.get("model") or node.model, "stream": True}
+        if self._counts:
+            said |= {"stream_options": {"include_usage": True}}
         request = self._request("POST", "/chat/completions", said, stream=True)
         if call.trace:
             request.headers["traceparent"] = call.trace

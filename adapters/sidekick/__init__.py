@@ -41,6 +41,7 @@ class Options(BaseModel):
 
     model: str = Field("", description="Name of the model.")
     temperature: float = Field(0, ge=0, le=2)
+    usage: bool = Field(True, description="Ask the model to count tokens; false for servers that refuse to be asked.")
     frameworks: tuple[str, ...] = Field((), description="Those that are offered; empty: all.")
     default: str = Field("", description="The framework where nobody names one; empty: the first.")
     agents: dict[str, Own] = Field(default_factory=dict[str, Own], description="Agents of your own.")

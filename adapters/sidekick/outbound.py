@@ -181,7 +181,8 @@ class SidekickOutbound:
             yield event
         within = self._host.within(call, tool, self._options.allow)
         globs = tuple(call.arguments.get("tools") or self._options.tools)
-        terms = Terms(thread, globs, self._options.tool_calls, self._upstream.secret, tuple(answer.get("used", ())))
+        before = tuple(answer.get("used", ())), tuple(answer.get("tokens", (0, 0)))
+        terms = Terms(thread, globs, self._options.tool_calls, self._upstream.secret, *before)
         work = Work(who, terms, within)
         async with aclosing(self._carried(work, call, tool, again=False)) as events:
             async for event in events:
@@ -260,14 +261,15 @@ class SidekickOutbound:
         task = str(said.get("task") or said.get("message"))
         tools = [translate.tool(one, self._asks(one)) for one in await self._offered(work, task, tool)]
         limits = {"iterations": said.get("iterations") or options.iterations, "replans": options.replans}
-        model = {"name": options.model, "url": self._upstream.url, "key": self._upstream.secret}
+        model: Message = {"name": options.model, "url": self._upstream.url, "key": self._upstream.secret}
+        model |= {"temperature": options.temperature, "counts": options.usage}
         if who.keeps:
             self._threads.mkdir(parents=True, exist_ok=True)
         return {
             "id": work.terms.thread, "task": task, "context": translate.context(said), "tools": tools,
             "source": who.source, "instructions": str(said.get("instructions") or ""),
             "character": said.get("character") or {},
-            "model": {**model, "temperature": options.temperature}, "history": self._history(who, call),
+            "model": model, "history": self._history(who, call),
             "limits": limits, "checkpoint": str(self._file(work.terms.thread)) if who.keeps else "",
             "again": again, "answers": dict(call.answer.values) if call.answer is not None and not again else None,
         }  # fmt: skip

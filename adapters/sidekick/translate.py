@@ -145,6 +145,12 @@ def result(said: Mapping[str, Any], framework: str, used: Sequence[str], *, scor
     return Result((Text(text),), structured)
 
 
+def usage(prompt: int, completion: int) -> dict[str, Json]:
+    """As `Result.meta` has it; nothing, where the model counted nothing."""
+    whole = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {"usage": whole} if prompt or completion else {}
+
+
 def fault(said: Mapping[str, Any], framework: str, secret: str) -> GatewayError:
     """The error behind a run that did not end well."""
     match said["status"]:

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from adapters.errors import Broken, GatewayError
 from adapters.sidekick import translate
 from adapters.sidekick.child import Child, Message, Wanted
 from adapters.sidekick.frameworks import Framework
-from adapters.spi import LAST, Accepted, Ask, Error, Event, Part, Progress, Result, Text, Within
+from adapters.spi import LAST, Accepted, Ask, Error, Event, Json, Part, Progress, Result, Text, Within
 from registry.views import fits
 
 
@@ -28,13 +28,15 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Under which terms. `thread`: the name under which a run is kept; `used`: tools called before it asked."""
+    """Under which terms. `thread`: the name under which a run is kept; `used`: tools called, and `tokens`
+    counted (of prompts, of what was written), before it asked."""
 
     thread: str
     tools: tuple[str, ...]
     tool_calls: int
     secret: str = field(repr=False)
     used: tuple[str, ...] = ()
+    tokens: tuple[int, int] = (0, 0)
 
 
 class Spent(Exception):
@@ -50,6 +52,7 @@ class Work:
         self.within = within
         self._text = ""
         self._steps = 0
+        self._tokens = terms.tokens
         self._done: dict[str, asyncio.Task[Message]] = {}
         self._loose: set[asyncio.Task[Message]] = set()
 
@@ -70,7 +73,7 @@ class Work:
                         yield event
         except Spent:
             said = {"text": self._text, "stop": "max_tool_calls"}
-            yield translate.result(said, self.who.framework.name, self.used, scored=False)
+            yield self._result(said, scored=False)
             return
         except (KeyError, TypeError) as fault:
             raise Broken(f"the runner of '{self.who.framework.name}' broke the protocol", detail=repr(fault)) from fault
@@ -83,6 +86,9 @@ class Work:
                 text = self._clean(message["text"])
                 self._text += text
                 return [Part(Text(text))]
+            case "usage":
+                self._tokens = self._tokens[0] + int(message["prompt"]), self._tokens[1] + int(message["completion"])
+                return []
             case kind:
                 self._steps += 1
                 self._text = ""
@@ -92,11 +98,16 @@ class Work:
     def _end(self, message: Message) -> Ask | Result | Error:
         framework = self.who.framework.name
         if message["status"] == "asking":
-            return translate.question(message["items"], {"thread": self.terms.thread, "used": self.used})
+            state: dict[str, Json] = {"thread": self.terms.thread, "used": [*self.used]}
+            return translate.question(message["items"], {**state, "tokens": list(self._tokens)})
         if message["status"] == "completed":
             said = {**message, "text": self._clean(message["text"])}
-            return translate.result(said, framework, self.used, scored=self.who.scored)
+            return self._result(said, scored=self.who.scored)
         return Error(translate.fault(message, framework, self.terms.secret))
+
+    def _result(self, said: Mapping[str, Any], *, scored: bool) -> Result:
+        found = translate.result(said, self.who.framework.name, self.used, scored=scored)
+        return replace(found, meta=translate.usage(*self._tokens))
 
     def _clean(self, text: Any) -> str:
         return translate.hidden(str(text), self.terms.secret)

@@ -202,6 +202,8 @@ export interface components {
                 content: unknown[];
                 structured?: unknown;
                 text: string;
+                /** @description Tokens, as the far side's models counted them. */
+                usage?: Record<string, unknown>;
             };
             /** @enum {unknown} */
             state: "working" | "asking" | "done" | "failed";

@@ -20,7 +20,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from sidekick_protocol import Answer, Final, Question, Refused, Run, Token
+from sidekick_protocol import Answer, Final, Question, Refused, Run, Token, Usage
 
 WINDOW = 64
 """Events of one run that the gateway may leave unread; then the run waits."""
@@ -103,6 +103,9 @@ class Runner:
         gathered, sent = "", 0.0
         await self._tell(work, {"type": "started"})
         async for event in self._backend.run(run, self._caller(work)):
+            if isinstance(event, Usage):
+                await self._counted(work, event)
+                continue
             if isinstance(event, Token):
                 gathered += event.text
                 if time.monotonic() - sent < EVERY:
@@ -117,6 +120,10 @@ class Runner:
             if not isinstance(event, Token):
                 await self._tell(work, {"type": "step", "name": event.name})
         raise RuntimeError("the backend ended without a result")
+
+    async def _counted(self, work: Work, event: Usage) -> None:
+        if event.prompt or event.completion:
+            await self._tell(work, {"type": "usage", "prompt": event.prompt, "completion": event.completion})
 
     async def _tell(self, work: Work, event: dict[str, Any]) -> None:
         """Sends an event; waits while the gateway does not read."""

@@ -24,12 +24,18 @@ class Tool:
 
 @dataclass(frozen=True)
 class Model:
-    """An OpenAI-compatible model."""
+    """An OpenAI-compatible model. `counts`: it may be asked to count the tokens of a stream."""
 
     name: str
     url: str
     key: str
     temperature: float = 0.0
+    counts: bool = True
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What a request for a stream says of it, in OpenAI's words."""
+        return {"stream_options": {"include_usage": True}} if self.counts else {}
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,14 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens, as the model counted them, of requests of which nothing was told yet. Nothing counted is nothing told."""
+
+    prompt: int
+    completion: int
+
+
+@dataclass(frozen=True)
 class Question:
     """Ends the run until somebody answers. Each: `{"id", "message", "schema"}`; without a schema, a text is asked."""
 
@@ -118,7 +132,7 @@ class Final:
     score: float | None = None
 
 
-Event = Token | Step | Question | Final
+Event = Token | Step | Usage | Question | Final
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,16 @@ async def test_a_conversation_is_sent_again_and_bounded(box: Box, far: tuple[Ser
     assert len(server.bodies[-1]["messages"]) == 2
 
 
+async def test_the_servers_count_of_tokens_is_told(box: Box, far: tuple[Server, str]) -> None:
+    server, url = far
+    await box.add(Upstream("far", "openai", url))
+    found = await call(box, "far__ask", {"message": "!count 3"})
+    assert found.meta["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
+    await box.add(Upstream("old", "openai", url, options={"usage": False}))
+    assert "usage" not in (await call(box, "old__ask", {"message": "!count 3"}, "c2")).meta
+    assert "stream_options" not in server.bodies[-1]
+
+
 async def test_check_says_what_is_there_and_what_is_not(box: Box, far: tuple[Server, str]) -> None:
     server, url = far
     good = Upstream("far", "openai", url)

@@ -54,6 +54,17 @@ async def test_the_same_task_from_an_mcp_client(room: Room, one: One) -> None:
 
 
 @every
+async def test_its_tokens_are_those_that_the_model_counted(room: Room, one: One) -> None:
+    await room.quiet(one.framework.name)
+    before = room.model.requests
+    result = await room.result(room.call(f"{one.name}__ask", TASK))
+    asked = room.model.requests - before
+    assert asked >= 2
+    whole = {"prompt_tokens": 10 * asked, "completion_tokens": 5 * asked, "total_tokens": 15 * asked}
+    assert result.meta == {"usage": whole}
+
+
+@every
 async def test_it_streams_what_the_model_writes(room: Room, one: One) -> None:
     events = await room.events(room.call(f"{one.name}__ask", f"{TASK}\n!slow 0.06"))
     parts = [e.content.text for e in events if isinstance(e, Part) and isinstance(e.content, Text)]

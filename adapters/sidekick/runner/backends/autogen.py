@@ -23,7 +23,7 @@ from autogen_core.tools import BaseTool
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 from openai import DefaultAsyncHttpxClient
 from pydantic import BaseModel, ConfigDict
-from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, inside, loaded, told
+from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, Usage, inside, loaded, told
 
 STEPS = (ToolCallRequestEvent, ToolCallExecutionEvent, ThoughtEvent)
 
@@ -39,6 +39,8 @@ async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
     text, stop = "", "done"
     try:
         async for event in agent.run_stream(task=told(run), cancellation_token=stopping):
+            if (counted := getattr(event, "models_usage", None)) is not None:
+                yield Usage(counted.prompt_tokens, counted.completion_tokens)
             if isinstance(event, ModelClientStreamingChunkEvent):
                 yield Token(event.content)
             elif isinstance(event, STEPS):
@@ -112,7 +114,7 @@ def model(run: Run) -> OpenAIChatCompletionClient:
     said = run.model
     return OpenAIChatCompletionClient(
         model=said.name, base_url=said.url, api_key=said.key or "none", temperature=said.temperature, max_retries=1,
-        model_info=info(), http_client=connections(),
+        model_info=info(), http_client=connections(), **said.more,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from crewai import events as kinds
 from crewai.events import crewai_event_bus
 from crewai.tools import BaseTool
 from pydantic import BaseModel, Field, create_model
-from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, inside, loaded, told
+from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, Usage, inside, loaded, told
 
 STEPS = ("TaskStartedEvent", "AgentExecutionStartedEvent", "LLMCallStartedEvent", "TaskCompletedEvent")
 PLAIN: dict[str, Any] = {
@@ -55,6 +55,7 @@ async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
         def work() -> None:
             try:
                 done = crew.kickoff(inputs=run.context.get("inputs"))
+                put(Usage(done.token_usage.prompt_tokens, done.token_usage.completion_tokens))
                 put(Final(str(done.raw), counted.stop))
             except BaseException as fault:
                 put(fault)

@@ -28,7 +28,7 @@ from elizaos.types import Action, Provider, ProviderResult
 from elizaos.types.components import ActionResult
 from google.protobuf.json_format import MessageToDict
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, told
+from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, Usage, told
 
 SAYS = ("REPLY", "NONE")
 """Actions that are no more than the text beside them."""
@@ -240,11 +240,13 @@ async def written(one: Turn, prompt: str) -> str:
     client = AsyncOpenAI(base_url=said.url, api_key=said.key or "none", http_client=connections(), max_retries=1)
     asked: Any = [{"role": "user", "content": prompt}]
     stream = await client.chat.completions.create(
-        model=said.name, messages=asked, temperature=said.temperature, stream=True
+        model=said.name, messages=asked, temperature=said.temperature, stream=True, **said.more
     )
     raw, shown = "", 0
     async with stream:
         async for chunk in stream:
+            if chunk.usage is not None:
+                one.said.put_nowait(Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens))
             raw += (chunk.choices[0].delta.content or "") if chunk.choices else ""
             text = visible(raw)
             if len(text) > shown:

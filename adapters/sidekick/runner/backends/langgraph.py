@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypedDict
 os.environ.update(LANGSMITH_TRACING="false", LANGGRAPH_STRICT_MSGPACK="true")
 
 from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
@@ -32,6 +33,7 @@ from sidekick_protocol import (
     Step,
     Token,
     Tool,
+    Usage,
     from_file,
     inside,
     loaded,
@@ -70,20 +72,42 @@ def versions() -> dict[str, str]:
 async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
     async with saver(run) as kept:
         graph = chosen(run, call_tool, kept)
-        config = {"configurable": {"thread_id": "run"}, "recursion_limit": steps(run)}
+        counted = Counted()
+        config = {"configurable": {"thread_id": "run"}, "recursion_limit": steps(run), "callbacks": [counted]}
         told_so_far = ""
         try:
             async for event in events(graph, await given(run, graph, config), config):
                 told_so_far += event.text if isinstance(event, Token) else ""
                 if isinstance(event, Step):
                     told_so_far = ""
+                yield counted.taken()
                 yield event
                 if isinstance(event, Question):
                     return
         except GraphRecursionError:
+            yield counted.taken()
             yield Final(told_so_far, "max_iterations")
             return
+        yield counted.taken()
         yield final((await graph.aget_state(config)).values)
+
+
+class Counted(BaseCallbackHandler):
+    """Tokens of all requests of the graph, whichever node made them."""
+
+    def __init__(self) -> None:
+        self._new = Usage(0, 0)
+
+    def on_llm_end(self, response: Any, **_more: Any) -> None:
+        for one in (one for several in response.generations for one in several):
+            if found := getattr(getattr(one, "message", None), "usage_metadata", None):
+                here = self._new
+                self._new = Usage(here.prompt + found["input_tokens"], here.completion + found["output_tokens"])
+
+    def taken(self) -> Usage:
+        """What was not told yet."""
+        found, self._new = self._new, Usage(0, 0)
+        return found
 
 
 def steps(run: Run) -> int:
@@ -203,7 +227,7 @@ def model(run: Run) -> ChatOpenAI:
     said = run.model
     return ChatOpenAI(
         model=said.name, base_url=said.url, api_key=said.key or "none", temperature=said.temperature, streaming=True,
-        max_retries=1,
+        max_retries=1, stream_usage=said.counts,
     )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, TextPartDelta, UserPromptPart
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
-from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, loaded, told
+from pydantic_ai.usage import RunUsage
+from sidekick_protocol import CallTool, Event, Final, Refused, Run, Step, Token, Tool, Usage, loaded, told
 
 
 def versions() -> dict[str, str]:
@@ -32,11 +33,13 @@ def versions() -> dict[str, str]:
 async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
     agent = chosen(run, call_tool)
     limits = UsageLimits(request_limit=run.limits.iterations)
-    text = ""
+    text, counted = "", RunUsage()
+    how = {"message_history": remembered(run), "usage_limits": limits, "usage": counted}
     try:
-        async with agent.run_stream_events(told(run), message_history=remembered(run), usage_limits=limits) as events:
+        async with agent.run_stream_events(told(run), **how) as events:
             async for event in events:
                 if isinstance(event, AgentRunResultEvent):
+                    yield Usage(counted.input_tokens, counted.output_tokens)
                     yield Final(str(event.result.output))
                     return
                 said = written(event)
@@ -47,6 +50,7 @@ async def run(run: Run, call_tool: CallTool) -> AsyncIterator[Event]:
                     text = ""
                     yield Step(type(event).__name__)
     except UsageLimitExceeded:
+        yield Usage(counted.input_tokens, counted.output_tokens)
         yield Final(text, "max_iterations")
 
 

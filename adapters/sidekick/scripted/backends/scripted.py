@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from sidekick_protocol import CallTool, Event, Final, Question, Run, Step, Token
+from sidekick_protocol import CallTool, Event, Final, Question, Run, Step, Token, Usage
 
 NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 FOLDER = Path(os.environ.get("SCRIPTED_FOLDER", "."))
@@ -72,6 +72,7 @@ async def nothing(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Eve
 
 
 async def ask(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Event]:
+    yield Usage(3, 2)
     if run.answers is None:
         Path(run.checkpoint).write_text("asked")
         yield Question([{"id": "who", "message": "What is your name?", "schema": NAME}])
@@ -140,11 +141,21 @@ async def who(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Event]:
     yield Final(run.instructions)
 
 
+async def spend(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Event]:
+    """Two requests of ten tokens and five, and what is told in the end; with a tool, one that may not be called."""
+    for _ in range(2):
+        yield Usage(10, 5)
+        yield Step("thought")
+    if rest.startswith("{"):
+        asked = json.loads(rest)
+        await call_tool(asked["tool"], asked["arguments"])
+    yield Usage(0, 0)
+    yield Final("spent")
+
+
 async def score(run: Run, rest: str, call_tool: CallTool) -> AsyncIterator[Event]:
     yield Final("scored", score=float(rest))
 
 
-WORDS = {
-    one.__name__: one
-    for one in (say, count, fail, hang, block, die, nothing, ask, job, big, talk, call, eat, flood, env, who, score)
-}
+SPOKEN = (say, count, fail, hang, block, die, nothing, ask, job, big, talk, call, eat, flood, env, who, spend, score)
+WORDS = {one.__name__: one for one in SPOKEN}
