@@ -169,7 +169,9 @@ class Caller:
     the agent to which the credential belongs, if it does. With `views`, only their tools are seen and called.
     `patience`: seconds after which a call of this caller's is answered with what there is so far; None: as the face
     thinks fit, 0: never. What is allowed is the intersection along `on_behalf_of`. `charged`: whose limits its calls
-    use up, where they are not its own: the caller's in whose call an agent acts.
+    use up, where they are not its own: the caller's in whose call an agent acts. `parts`: public names of tools of
+    which this agent is made, by the operator's choice: its own calls of them need no right of those on whose behalf it
+    acts, who called the agent as a whole. Only the gateway itself sets it.
     """
 
     id: str
@@ -182,6 +184,7 @@ class Caller:
     views: tuple[str, ...] = ()
     patience: float | None = None
     charged: str = ""
+    parts: tuple[str, ...] = ()
 
     def chain(self) -> tuple["Caller", ...]:
         """This caller and all on whose behalf it acts."""

@@ -127,8 +127,9 @@ class Host(Protocol):
         """Where adapters keep files, each in a folder named as its network; it may not be there yet."""
         ...
 
-    def within(self, call: Call, tool: Tool, allow: Sequence[str] = ("*",)) -> Within:
-        """For the agent of `tool` while it carries out `call`; `allow`: globs of all that the agent itself may call."""
+    def within(self, call: Call, tool: Tool, allow: Sequence[str] = ("*",), parts: Sequence[str] = ()) -> Within:
+        """For the agent of `tool` while it carries out `call`; `allow`: globs of all that the agent itself may call;
+        `parts`: public names of tools that it is made of, as in `Caller.parts`: the operator's own words."""
         ...
 
     def patience(self, client: str, usual: float) -> float:

@@ -15,7 +15,7 @@ from gateway.egress import Clients
 from gateway.keys import Keys
 from gateway.replay import Replay
 from gateway.seal import Seal
-from gateway.within import OwnWithin
+from gateway.within import OwnWithin, acting
 from registry.store import Store
 from registry.tables import state as table
 
@@ -61,8 +61,8 @@ class OwnHost:
     def state(self, namespace: str) -> State:
         return StoredState(self.store, f"{self.name}\0{namespace}")
 
-    def within(self, call: Call, tool: Tool, allow: Sequence[str] = ("*",)) -> Within:
-        return OwnWithin(call, tool, allow, self.catalog, self.invoke)
+    def within(self, call: Call, tool: Tool, allow: Sequence[str] = ("*",), parts: Sequence[str] = ()) -> Within:
+        return OwnWithin(call, acting(call, tool, allow, parts), self.catalog, self.invoke)
 
     def patience(self, client: str, usual: float) -> float:
         return next((seconds for glob, seconds in self.clients.items() if fnmatchcase(client, glob)), usual)

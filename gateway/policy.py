@@ -25,12 +25,14 @@ def may(caller: Caller, name: str, known: Known) -> bool:
     """Whether the caller, and all on whose behalf it acts, may call the tool of this public name.
 
     Who is held to views may call what one of them takes; a view that is gone takes nothing. An agent that is there for
-    some only is there for these, and for who acts on behalf of one of them.
+    some only is there for these, and for who acts on behalf of one of them. What is a part of the agent that calls is
+    that agent's own: it alone must be allowed it, and only in its own call, not in those of whom it has called.
     """
     if known.only and (only := known.only.get(name.partition("__")[0])) and not _among(caller, only):
         return False
     views = known.views
-    return all("call" in c.roles and fits(c.allow, name) and _within(c, name, views) for c in caller.chain())
+    bound = (caller,) if name in caller.parts else caller.chain()
+    return all("call" in c.roles and fits(c.allow, name) and _within(c, name, views) for c in bound)
 
 
 def _among(caller: Caller, only: tuple[str, ...]) -> bool:

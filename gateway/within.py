@@ -11,19 +11,24 @@ from adapters.spi import LAST, Ask, Call, Caller, Catalog, Error, Event, Invoke,
 from gateway.calls import new_id
 
 
+def acting(call: Call, agent: Tool, allow: Sequence[str], parts: Sequence[str]) -> Caller:
+    """The agent as the principal of what it calls: on behalf of the call's caller, who is charged."""
+    return Caller(
+        id=f"{call.caller.id}/{agent.agent}", network=agent.address.network, name=agent.agent, allow=tuple(allow),
+        agent=agent.agent, on_behalf_of=call.caller, charged=call.caller.charged or call.caller.id, parts=tuple(parts),
+    )  # fmt: skip
+
+
 class OwnWithin:
     """One for each call that an agent carries out."""
 
-    def __init__(self, call: Call, agent: Tool, allow: Sequence[str], catalog: Catalog, invoke: Invoke) -> None:
+    def __init__(self, call: Call, caller: Caller, catalog: Catalog, invoke: Invoke) -> None:
         self._call = call
         self._catalog = catalog
         self._invoke = invoke
         self._spent = Decimal(0)
         self._made: list[Made] = []
-        self.caller = Caller(
-            id=f"{call.caller.id}/{agent.agent}", network=agent.address.network, name=agent.agent, allow=tuple(allow),
-            agent=agent.agent, on_behalf_of=call.caller, charged=call.caller.charged or call.caller.id,
-        )  # fmt: skip
+        self.caller = caller
 
     @property
     def made(self) -> Sequence[Made]:

@@ -85,16 +85,17 @@ class CharacterOutbound:
     def _missing(self, name: str) -> str:
         which = f"the engine '{name}'" if name else "an engine"
         return (
-            f"{which} of {self._upstream.name} is not there, or this caller may not call it; add one: "
+            f"{which} of {self._upstream.name} is not there; add one: "
             "doolittle add sidekick helpers http://127.0.0.1:11434/v1 --option model=NAME"
         )
 
     # -- a turn ---------------------------------------------------------------------------------------------------
 
     async def invoke(self, call: Call, tool: Tool) -> AsyncGenerator[Event, None]:
-        """Raises `Refused` where its engine is not there, or the caller may not call it."""
+        """Raises `Refused` where its engine is not there. The engine is a part of the character: who may call the one
+        needs no right to the other; each tool that the engine calls is held to the caller's own."""
         engine = translate.engine(self._engine or self._first(), self._options, tool.agent)
-        within = self._host.within(call, tool, (engine.tool, *self._options.tools))
+        within = self._host.within(call, tool, (engine.tool, *self._options.tools), (engine.tool,))
         found = next((one for one in within.tools() if one.name == engine.tool), None)
         if found is None:
             raise Refused(self._missing(engine.name), delivered="no")

@@ -172,14 +172,6 @@ async def test_a_character_comes_from_the_operator_alone(box: Box, tmp_path: Pat
         await box.add(Upstream("a", "character", command=(str(tmp_path / "none.json"),)))
 
 
-async def test_who_may_not_call_its_engine_may_not_call_it(room: Room) -> None:
-    await room.add()
-    limited = Caller("limited", allow=("ada__*",))
-    said = await room.fault("say hello", limited)
-    assert said.startswith("refused: the engine 'keeper' of ada is not there, or this caller may not call it")
-    assert await room.say("say hello", Caller("more", allow=("ada__*", "keeper__ask"))) == "hello"
-
-
 async def test_a_character_without_an_engine_says_what_to_add(box: Box, tmp_path: Path) -> None:
     (tmp_path / "ada.json").write_text('{"name": "Ada"}')
     upstream = Upstream("ada", "character", command=(str(tmp_path / "ada.json"),))
