@@ -212,6 +212,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """Who says it, where a caller speaks for several people: `by` name, and `among` whom, as far as the caller says who
+    else hears it. Names are the caller's own, and nobody outside of its calls: they make no principal."""
+
+    by: str = ""
+    among: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One invocation. `id` is an idempotency key, scoped by caller and bound to a hash of the arguments.
 
@@ -219,7 +228,8 @@ class Call:
     `parent` the id of the call that caused this one. `method` other than "tools/call" passes what only two ends
     of one network know, through the same policy and audit. `detached`: nobody waits; hanging up does not cancel.
     `answers`: the kinds of `Request` that the caller can answer; others a far side that asks live is refused at once.
-    `meta`: what came beside the arguments, for a far side of the same network only.
+    `meta`: what came beside the arguments, for a far side of the same network only. `speech`: for agents that know
+    people: whose words these are.
     """
 
     id: str
@@ -237,6 +247,7 @@ class Call:
     detached: bool = False
     answers: frozenset[str] = frozenset({"form", "visit", "sampling", "payment"})
     meta: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    speech: Speech = Speech()
 
     @property
     def remaining(self) -> float | None:

@@ -41,6 +41,7 @@ from adapters.call import (
     Request,
     Result,
     Sampling,
+    Speech,
     Text,
     Visit,
 )
@@ -57,8 +58,8 @@ __all__ = [
     "Catalog", "Command", "Content", "Data", "Door", "Engines", "Error", "Event", "Evidence", "File", "Finds",
     "Forgets", "Form", "Handle", "Hop", "Host", "INLINE_LIMIT", "Inbound", "Invoke", "Json", "Keyring", "LAST",
     "MAX_DEPTH", "MAX_DESCENDANTS", "Made", "Manifest", "Outbound", "Part", "Payment", "Price", "Progress", "Receive",
-    "Replay", "Report", "Request", "Result", "Resumes", "Route", "Sampling", "Scope", "Send", "State", "Switches",
-    "Text", "Tool", "Upstream", "View", "Visit", "Within",
+    "Replay", "Report", "Request", "Result", "Resumes", "Route", "Sampling", "Scope", "Send", "Speech", "State",
+    "Switches", "Text", "Tool", "Upstream", "View", "Visit", "Within",
 ]  # fmt: skip
 
 Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
@@ -159,8 +160,9 @@ class Switches(Protocol):
 class Forgets(Protocol):
     """An `Outbound` that keeps something of the people who call."""
 
-    async def forget(self, caller: str) -> Report:
-        """Removes what it keeps of a caller, by id; not `ok` where something stays: the text says what, and where."""
+    async def forget(self, caller: str, speaker: str = "") -> Report:
+        """Removes what it keeps of a caller, by id, or of one person alone for whom it spoke; not `ok` where something
+        stays: the text says what, and where."""
         ...
 
 

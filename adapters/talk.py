@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from adapters.spi import Agent, Ask, Form, Json, Tool, Visit
+from adapters.spi import Agent, Ask, Form, Json, Speech, Tool, Visit
 
 ASK = "ask"
 """The name of the tool by which an agent is talked with."""
@@ -15,6 +15,9 @@ WORDS = ("message", "task", "prompt", "text", "query", "input", "question")
 """Arguments that take what is said, where a tool asks for several texts."""
 LONGEST = 32_000
 """Characters of one message, where the tool itself sets no limit."""
+NAMED = 128
+"""Characters of a person's name."""
+HEARD = 200
 NO = frozenset({"no", "cancel", "decline"})
 
 
@@ -54,6 +57,12 @@ def _argument(schema: bytes) -> tuple[str, int, bool]:
     found = next(iter([*required, *(word for word in WORDS if word in texts), *texts]), "")
     most = texts[found].get("maxLength") if found else 0
     return found, most if isinstance(most, int) else LONGEST, bool(required)
+
+
+def speech(by: object, among: object) -> Speech:
+    """Whose words these are, as somebody says it; what is no name is left out."""
+    names = [name for name in among if isinstance(name, str) and name] if isinstance(among, list) else []
+    return Speech(by[:NAMED] if isinstance(by, str) else "", tuple(name[:NAMED] for name in names[:HEARD]))
 
 
 def question(ask: Ask) -> str:

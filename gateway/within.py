@@ -61,6 +61,7 @@ class OwnWithin:
         return Call(
             made.call, made.tool, arguments, self.caller, conversation=self._conversation(), deadline=outer.deadline,
             budget=budget, trace=outer.trace, hops=outer.hops, parent=outer.id, answers=frozenset(),
+            speech=outer.speech,
         )  # fmt: skip
 
     def _conversation(self) -> str | None:

@@ -36,7 +36,7 @@ from adapters.spi import (
     Tool,
 )
 from adapters.spi import Part as Preview
-from adapters.talk import talk, tells, values
+from adapters.talk import speech, talk, tells, values
 
 SOON = 0.05
 """Seconds in which an answer that is a message, and no task, may come."""
@@ -105,7 +105,8 @@ class Executor(AgentExecutor):
         made: dict[str, Any] = {
             "caller": caller, "hops": chain, "parent": chain[-1].call if chain else None, "answers": ANSWERS,
             "conversation": context.current_task.context_id if context.current_task else context.context_id,
-            "meta": given, "trace": context.call_context.state.get("headers", {}).get("traceparent"),
+            "meta": given, "speech": speech(metadata.get("from"), metadata.get("among")),
+            "trace": context.call_context.state.get("headers", {}).get("traceparent"),
         }  # fmt: skip
         held = translate.contents(message.parts)
         asked = self._asked.pop(context.task_id or "", None)

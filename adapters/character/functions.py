@@ -32,7 +32,7 @@ NAMED = re.compile(r"(?i:\bmy name is|\bcall me|\bi am called) +([A-Z][\w'-]{0,4
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a function is given: a message, and after the turn its answer. Evaluators may `person.learn(…)`."""
+    """What a function is given: a message, and after the turn its answer. Evaluators may `person.learn(fact, room)`."""
 
     character: Persona
     person: Person
@@ -67,7 +67,7 @@ class Functions:
         for name, one in self._evaluators.items():
             found = await self._one(name, one, turn, SLOW, log)
             for fact in [found] if isinstance(found, str) else found or ():
-                turn.person.learn(str(fact))
+                turn.person.learn(str(fact), turn.room)
 
     async def _one(self, name: str, function: Function, turn: Turn, seconds: float, log: Any) -> Any:
         try:
@@ -86,10 +86,10 @@ def relate(turn: Turn) -> None:
     """The evaluator that every character has: the person's name, what they tell of themselves, of what they speak."""
     person, message = turn.person, turn.message
     if named := NAMED.search(message):
-        person.name = named[1]
+        person.name, person.named_in = named[1], turn.room
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", message):
         if len(sentence) <= 300 and not sentence.endswith("?") and TELLS.search(sentence):
-            person.learn(sentence)
+            person.learn(sentence, turn.room)
     lowered = message.lower()
     for topic in turn.character.topics:
         if topic.lower() in lowered:

@@ -1,26 +1,26 @@
-"""Whom a character knows, and what was said: in memory while it runs, and in the gateway's store, sealed.
+"""Whom a character knows, and what was said with them. Pure.
 
-A person is a caller of the gateway; a world is the network by which they come, a room is a conversation of theirs. What
-is kept of one person is never told to another.
+A person is a caller of the gateway, or one for whom a caller speaks, by a name of that caller's; a world is the network
+by which they come, a room a conversation of that caller's. What one caller's people say is never told to another
+caller's. What was said in a room is told in it, and in rooms where nobody is who was not there too.
 """
 
-import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import orjson
-
-from adapters.errors import Expired
-from adapters.spi import Caller, Host
 
 LONGEST = 2000
 """Characters of one piece that are remembered."""
 PIECES = 200
 FACTS = 100
+ROOMS = 200
+"""Of one person; of more, the last ones."""
 WORD = re.compile(r"\w{3,}")
 
 
@@ -35,9 +35,41 @@ class Piece:
 
 
 @dataclass(slots=True)
+class Fact:
+    """A sentence that is known of a person, and the room in which it was learned; without one, it is for them alone."""
+
+    text: str
+    room: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What may be told of a person in a room."""
+
+    name: str
+    since: float
+    turns: int
+    topics: Mapping[str, int]
+    facts: Sequence[str]
+
+
+def identity(caller: str, speaker: str = "") -> str:
+    """The person's id: the caller's own, or a pair that no caller can be called by."""
+    if not speaker and not caller.startswith("["):
+        return caller
+    return orjson.dumps([caller, speaker]).decode()
+
+
+def mark(person: str) -> str:
+    """A person in the lists of rooms: it stays when they are forgotten, and says nothing of them."""
+    return sha256(person.encode()).hexdigest()[:16]
+
+
+@dataclass(slots=True)
 class Person:
-    """What a character keeps of one caller: the relationship (since when, how often, of what), facts, and what was
-    said. `topics`: how often each of the character's topics came up."""
+    """What a character keeps of one person: the relationship (since when, how often, of what), facts, and what was
+    said. `topics`: how often each of the character's topics came up; `rooms`: where they spoke, and the marks of all
+    who ever were there; `named_in`: the room in which they said their name."""
 
     id: str
     world: str = ""
@@ -46,14 +78,18 @@ class Person:
     last: float = field(default_factory=time.time)
     turns: int = 0
     topics: dict[str, int] = field(default_factory=dict[str, int])
-    facts: list[str] = field(default_factory=list[str])
+    facts: list[Fact] = field(default_factory=list[Fact])
     said: list[Piece] = field(default_factory=list[Piece])
+    caller: str = ""
+    speaker: str = ""
+    rooms: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    named_in: str = ""
 
-    def learn(self, fact: str) -> None:
-        """A sentence to be kept; the oldest go first."""
+    def learn(self, fact: str, room: str = "") -> None:
+        """A sentence to be kept; the oldest go first. Without a room it is told only where they are alone."""
         fact = " ".join(fact.split())[:LONGEST]
-        if fact and fact not in self.facts:
-            self.facts.append(fact)
+        if fact and not any(known.text == fact and known.room in ("", room) for known in self.facts):
+            self.facts.append(Fact(fact, room))
             del self.facts[:-FACTS]
 
     def hear(self, message: str, answer: str, room: str) -> None:
@@ -63,24 +99,35 @@ class Person:
         self.turns += 1
         self.last = now
 
-    def history(self, room: str, most: int) -> list[Piece]:
-        """The present conversation, oldest first."""
-        return [piece for piece in self.said if piece.room == room][-most:] if most else []
+    def enter(self, room: str, audience: Collection[str]) -> bool:
+        """Whether that is news: who was ever in a room stays on its list."""
+        before = self.rooms.pop(room, None)
+        self.rooms[room] = sorted({*(before or ()), *audience})  # the last one stands last
+        while len(self.rooms) > ROOMS:
+            del self.rooms[next(iter(self.rooms))]
+        return before != self.rooms[room]
 
-    def recall(self, message: str, room: str, most: int) -> list[Piece]:
-        """Pieces of other conversations: half of them those that have most words in common with the message, rare words
-        first, and the rest the last ones; in the order in which they were said."""
-        others = [piece for piece in self.said if piece.room != room]
-        if not most or not others:
-            return []
-        words = [set(WORD.findall(piece.text.lower())) for piece in others]
-        often = Counter(word for one in words for word in one)
-        asked = set(WORD.findall(message.lower()))
-        weights = [sum(1 / often[word] for word in one & asked) for one in words]
-        ranked = sorted(range(len(others)), key=lambda n: (-weights[n], -n))
-        best = [n for n in ranked if weights[n] > 0][: (most + 1) // 2]
-        latest = [n for n in range(len(others) - 1, -1, -1) if n not in best][: most - len(best)]
-        return [others[n] for n in sorted((*best, *latest))]
+    def was_in(self, room: str) -> bool:
+        return room in self.rooms or any(piece.room == room for piece in self.said)
+
+    def audience(self, room: str) -> set[str]:
+        """The marks of all who were ever in the room, themselves among them."""
+        return {mark(self.id), *self.rooms.get(room, ())}
+
+    def may(self, known: str, room: str, audience: Collection[str]) -> bool:
+        """Whether what they said or told in one room may be told in another, before this audience."""
+        return bool(known and known == room) or set(audience) <= self.audience(known)
+
+    def about(self, room: str, audience: Collection[str]) -> About:
+        """All of it where they are alone; else what comes from rooms in which all who hear it were."""
+        facts = [fact.text for fact in self.facts if self.may(fact.room, room, audience)]
+        name = self.name if self.name and self.may(self.named_in, room, audience) else ""
+        if set(audience) <= {mark(self.id)}:
+            return About(name, self.since, self.turns, self.topics, facts)
+        heard = [p for p in self.said if p.who == "user" and self.may(p.room, room, audience)]
+        often = {topic: sum(topic.lower() in p.text.lower() for p in heard) for topic in self.topics}
+        since = min((p.at for p in heard), default=self.since)
+        return About(name, since, len(heard), {t: n for t, n in often.items() if n}, facts)
 
     def packed(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -88,94 +135,22 @@ class Person:
     @classmethod
     def of(cls, body: bytes) -> "Person":
         said: dict[str, Any] = orjson.loads(body)
+        said.setdefault("caller", said["id"])
         said["said"] = [Piece(**piece) for piece in said["said"]]
+        said["facts"] = [Fact(fact) if isinstance(fact, str) else Fact(**fact) for fact in said["facts"]]
         return cls(**said)
 
 
-class People:
-    """All whom one character knows. Loaded when it connects; what changes is written soon after, off the call path."""
-
-    def __init__(self, host: Host, most: int) -> None:
-        self._host = host
-        self._state = host.state("people")
-        self._most = most
-        self._known: dict[str, Person] = {}
-        self._changed: set[str] = set()
-        self._wake = asyncio.Event()
-        self._writing = asyncio.Lock()
-        self._ended = False
-
-    def of(self, caller: Caller) -> Person:
-        """The caller, known or new."""
-        found = self._known.pop(caller.id, None) or Person(caller.id, caller.network)
-        self._known[caller.id] = found  # the last one stands last
-        while len(self._known) > self._most:
-            gone = next(iter(self._known))
-            del self._known[gone]
-            self._note(gone)
-        return found
-
-    def all(self) -> Sequence[Person]:
-        return tuple(self._known.values())
-
-    def keep(self, person: Person) -> None:
-        """Has a change written, unless the person was forgotten meanwhile."""
-        if self._known.get(person.id) is person:
-            self._note(person.id)
-
-    def _note(self, id: str) -> None:
-        self._changed.add(id)
-        self._wake.set()
-
-    async def load(self) -> None:
-        """What another seal had closed is left out, and told in the log."""
-        found: list[Person] = []
-        for id, sealed in await self._state.items():
-            try:
-                found.append(Person.of(self._host.open(sealed)))
-            except (Expired, ValueError, TypeError, KeyError):
-                self._host.log.warning("what was kept of a person cannot be read", person=id)
-        fresh = {person.id: person for person in sorted(found, key=lambda person: person.last)}
-        self._known = {**fresh, **self._known}
-
-    async def run(self) -> None:
-        """Writes what changes, until `end`: what is being written then is written to its end."""
-        self._ended = False
-        while not self._ended:
-            await self._wake.wait()
-            try:
-                await self.flush()
-            except Exception:
-                self._host.log.exception("what is remembered of people could not be written")
-
-    def end(self) -> None:
-        self._ended = True
-        self._wake.set()
-
-    async def flush(self) -> None:
-        """What could not be written is tried again with the next change."""
-        async with self._writing:
-            self._wake.clear()
-            while self._changed:
-                id = self._changed.pop()
-                try:
-                    await self._write(id)
-                except BaseException:
-                    self._changed.add(id)
-                    raise
-
-    async def _write(self, id: str) -> None:
-        person = self._known.get(id)
-        if person is None:
-            await self._state.delete(id)
-        else:
-            await self._state.put(id, self._host.seal(person.packed()))
-
-    async def forget(self, caller: str) -> int:
-        """Removes the caller, and whoever acted on their behalf; how many were known."""
-        gone = [id for id in self._known if id == caller or id.startswith(f"{caller}/")]
-        for id in gone:
-            del self._known[id]
-            self._changed.add(id)
-        await self.flush()
-        return len(gone)
+def recall(pieces: Sequence[Piece], message: str, most: int) -> list[Piece]:
+    """Of these pieces: half of them those that have most words in common with the message, rare words first, and the
+    rest the last ones; in the order in which they were said."""
+    if not most or not pieces:
+        return []
+    words = [set(WORD.findall(piece.text.lower())) for piece in pieces]
+    often = Counter(word for one in words for word in one)
+    asked = set(WORD.findall(message.lower()))
+    weights = [sum(1 / often[word] for word in one & asked) for one in words]
+    ranked = sorted(range(len(pieces)), key=lambda n: (-weights[n], -n))
+    best = [n for n in ranked if weights[n] > 0][: (most + 1) // 2]
+    latest = [n for n in range(len(pieces) - 1, -1, -1) if n not in best][: most - len(best)]
+    return [pieces[n] for n in sorted((*best, *latest))]

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from adapters.character import Options, translate
 from adapters.character.functions import Functions, Turn
-from adapters.character.memory import People
+from adapters.character.people import People
 from adapters.character.persona import Persona
 from adapters.character.translate import Engine, Known
 from adapters.errors import BadArguments, Refused
@@ -95,6 +96,7 @@ class CharacterOutbound:
         """Raises `Refused` where its engine is not there. The engine is a part of the character: who may call the one
         needs no right to the other; each tool that the engine calls is held to the caller's own."""
         engine = translate.engine(self._engine or self._first(), self._options, tool.agent)
+        call = replace(call, speech=translate.speech(call))
         within = self._host.within(call, tool, (engine.tool, *self._options.tools), (engine.tool,))
         found = next((one for one in within.tools() if one.name == engine.tool), None)
         if found is None:
@@ -108,10 +110,11 @@ class CharacterOutbound:
                 yield event
 
     async def _known(self, call: Call) -> Known:
-        person, message, room = self._people.of(call.caller), str(call.arguments["message"]), translate.room(call)
-        told = await self._functions.provide(Turn(self._persona, person, room, message), self._host.log)
-        history = person.history(room, self._options.history)
-        return Known(message, room, person, told, history, person.recall(message, room, self._options.recall))
+        message, name = str(call.arguments["message"]), translate.room(call)
+        room = self._people.enter(call.caller, call.speech, name)
+        told = await self._functions.provide(Turn(self._persona, room.person, name, message), self._host.log)
+        history, recalled = room.history(self._options.history), room.recall(message, self._options.recall)
+        return Known(message, room, told, history, recalled)
 
     async def _thought(self, within: Within, engine: Engine, arguments: Any) -> AsyncGenerator[Event, None]:
         """What callers see of an engine: the same of each."""
@@ -137,16 +140,17 @@ class CharacterOutbound:
 
     def _heard(self, known: Known, answer: str) -> None:
         """The turn is remembered at once; what evaluators find, soon after."""
-        known.person.hear(known.message, answer, known.room)
-        self._people.keep(known.person)
+        person = known.room.person
+        person.hear(known.message, answer, known.room.name)
+        self._people.keep(person)
         task = asyncio.create_task(self._evaluated(known, answer), name=f"evaluators of {self._upstream.name}")
         self._after.add(task)
         task.add_done_callback(self._after.discard)
 
     async def _evaluated(self, known: Known, answer: str) -> None:
-        turn = Turn(self._persona, known.person, known.room, known.message, answer)
+        turn = Turn(self._persona, known.room.person, known.room.name, known.message, answer)
         await self._functions.evaluate(turn, self._host.log)
-        self._people.keep(known.person)
+        self._people.keep(turn.person)
 
     # -- engines and people ---------------------------------------------------------------------------------------
 
@@ -179,9 +183,9 @@ class CharacterOutbound:
         self._engine = engine
         return Engines(found.names, engine, found.note)
 
-    async def forget(self, caller: str) -> Report:
-        """Removes what it keeps of a caller."""
-        count = await self._people.forget(caller)
+    async def forget(self, caller: str, speaker: str = "") -> Report:
+        """Removes what it keeps of a caller, and of all for whom it spoke; or of one of these."""
+        count = await self._people.forget(caller, speaker)
         said = "forgotten" if count else "knew nothing of them"
         foreign = [n for n in self._options.engines if not self._takes_persona(n)]
         if not foreign:

@@ -10,14 +10,17 @@ from typing import Any
 
 import orjson
 
+from adapters import talk
 from adapters.character import Options
-from adapters.character.memory import Person, Piece
+from adapters.character.memory import About
 from adapters.character.persona import Persona
+from adapters.character.rooms import Line, Room
 from adapters.errors import BadArguments
-from adapters.spi import Call, Json, Tool
+from adapters.spi import Call, Json, Speech, Tool
 from registry.model import schema
 
 LONGEST = 32_000
+NAME: dict[str, Json] = {"type": "string", "minLength": 1, "maxLength": 128}
 WHO = "instructions"
 """The argument by which an engine takes who it shall be; an agent without it has a persona of its own."""
 
@@ -36,12 +39,11 @@ class Known:
     """What a turn is made of, beside the persona."""
 
     message: str
-    room: str
-    person: Person
+    room: Room
     told: Sequence[str]
     """By providers."""
-    history: Sequence[Piece]
-    recalled: Sequence[Piece]
+    history: Sequence[Line]
+    recalled: Sequence[Line]
 
 
 def ask(persona: Persona) -> Tool:
@@ -50,6 +52,11 @@ def ask(persona: Persona) -> Tool:
         "conversation": {
             "type": "string", "minLength": 1, "maxLength": 256,
             "description": "A name of your choice for this conversation. Without one, it starts afresh.",
+        },
+        "from": {**NAME, "description": "Where you speak for several people: whose words these are."},
+        "among": {
+            "type": "array", "items": NAME, "maxItems": 200,
+            "description": "Where you speak for several people: who else hears the answer.",
         },
     }  # fmt: skip
     shape = {"type": "object", "properties": fields, "required": ["message"], "additionalProperties": False}
@@ -70,6 +77,12 @@ def described(persona: Persona) -> str:
 def room(call: Call) -> str:
     """Of this call's conversation; one of its own, where it names none."""
     return str(call.arguments.get("conversation") or call.conversation or f"call {call.id}")
+
+
+def speech(call: Call) -> Speech:
+    """Whose words these are: by the arguments, else as the network has it."""
+    said = talk.speech(call.arguments.get("from"), call.arguments.get("among"))
+    return Speech(said.by or call.speech.by, said.among or call.speech.among)
 
 
 def engine(name: str, options: Options, own: str) -> Engine:
@@ -109,21 +122,21 @@ def asked(persona: Persona, known: Known, engine: Engine, tool: Tool, tools: Seq
     who = situation(persona, known) if native else f"{persona.told()}\n\n{situation(persona, known)}"
     said: dict[str, Json] = {
         "message": known.message, WHO: who.strip(), "tools": list(tools) or ["-"],
-        "history": [{"role": piece.who, "text": piece.text} for piece in known.history],
+        "history": [{"role": line.who, "text": _named(line)} for line in known.history],
     }  # fmt: skip
     said |= {"character": persona.for_python()} if native else {}
     return {**{name: value for name, value in said.items() if name in takes}, **engine.arguments}
 
 
 def _talk(takes: Mapping[str, Any], known: Known) -> dict[str, Json]:
-    return {"conversation": known.room[:256]} if "conversation" in takes else {}
+    return {"conversation": known.room.name[:256]} if "conversation" in takes else {}
 
 
 def _prefixed(known: Known, longest: int) -> str:
     """For an agent with a persona, and a memory of its conversations, of its own: what is known, and the message. What
     is too long loses of what is known, the last first."""
     text = known.message
-    for part in reversed((*about(known.person), *known.told, remembered(known.recalled))):
+    for part in reversed((*about(known.room), *known.told, remembered(known.recalled))):
         longer = f"{part}\n\n{text}"
         if part and len(longer) <= longest // 2:
             text = longer
@@ -132,29 +145,41 @@ def _prefixed(known: Known, longest: int) -> str:
 
 def situation(persona: Persona, known: Known) -> str:
     """To whom the character speaks, what it remembers of them, and what providers tell."""
-    lines = about(known.person)
+    lines = about(known.room)
     parts = ["# About the person who speaks to you", *lines] if lines else []
     memory = remembered(known.recalled)
     told = [f"# What you know now\n{text}" for text in known.told]
     return "\n\n".join(filter(None, ("\n".join(parts), memory, *told, f"Answer as {persona.name}.")))
 
 
-def about(person: Person) -> list[str]:
+def about(room: Room) -> list[str]:
+    """Of the person who speaks, as far as it may be told here, and who else hears it."""
+    known, who = room.about(), room.person.speaker
+    lines = [f"They are called {who} here."] if who else []
+    if room.others:
+        lines.append(f"What you answer is heard by {', '.join(room.others)} too.")
+    return [*lines, *_relationship(known)]
+
+
+def _relationship(known: About) -> list[str]:
     lines: list[str] = []
-    if person.name:
-        lines.append(f"Their name is {person.name}.")
-    if person.turns:
-        since = time.strftime("%Y-%m-%d", time.gmtime(person.since))
-        lines.append(f"You have known them since {since}, and spoken with them {person.turns} times.")
-    if person.topics:
-        often = sorted(person.topics, key=lambda topic: -person.topics[topic])
+    if known.name:
+        lines.append(f"Their name is {known.name}.")
+    if known.turns:
+        since = time.strftime("%Y-%m-%d", time.gmtime(known.since))
+        lines.append(f"You have known them since {since}, and spoken with them {known.turns} times.")
+    if known.topics:
+        often = sorted(known.topics, key=lambda topic: -known.topics[topic])
         lines.append(f"They spoke with you of: {', '.join(often[:10])}.")
-    if person.facts:
-        lines.append("They told you, or you found out:\n" + "\n".join(f"- {fact}" for fact in person.facts))
+    if known.facts:
+        lines.append("They told you, or you found out:\n" + "\n".join(f"- {fact}" for fact in known.facts))
     return lines
 
 
-def remembered(pieces: Sequence[Piece]) -> str:
-    names = {"user": "They", "assistant": "You"}
-    lines = [f"{names[piece.who]} said: {piece.text}" for piece in pieces]
-    return "\n".join(("# What was said in earlier conversations with them", *lines)) if lines else ""
+def remembered(lines: Sequence[Line]) -> str:
+    said = [f"{'You' if line.who == 'assistant' else line.name or 'They'} said: {line.text}" for line in lines]
+    return "\n".join(("# What was said in earlier conversations with them", *said)) if said else ""
+
+
+def _named(line: Line) -> str:
+    return f"{line.name}: {line.text}" if line.name and line.who == "user" else line.text

@@ -82,7 +82,10 @@ class Answering:
 
     async def answer(self, mention: Mention) -> str:
         """Errors are words too: whoever asked waits for some."""
-        document = {"session": self._session, "thread": mention.thread, "text": mention.text}
+        document = {
+            "session": self._session, "thread": mention.thread, "text": mention.text, "sender": mention.sender,
+            "among": list(mention.among),
+        }  # fmt: skip
         try:
             response = await self._gateway.post(self._path, json=document)
         except httpx2.TransportError:

@@ -17,7 +17,7 @@ from adapters.coral.exchange import exchange
 from adapters.coral.speaking import Mention, Speaker, last, said
 from adapters.errors import BadArguments, CallerError, Full, Unauthenticated
 from adapters.spi import Ask, Call, Catalog, Evidence, Host, Invoke, Json, Receive, Result, Route, Scope, Send
-from adapters.talk import question
+from adapters.talk import question, speech
 
 SIGNATURE = b"x-coral-signature"
 PATIENCE = 12.0
@@ -81,7 +81,8 @@ class CoralInbound:
         if not all(isinstance(told.get(key), str) and told[key] for key in ("session", "thread", "text")):
             raise BadArguments("a mention has a session, a thread and a text")
         slug = scope["path_params"]["slug"]
-        to = Mention(scope["caller"], slug, told["session"], told["thread"], told["text"])
+        whose = speech(told.get("sender"), told.get("among"))
+        to = Mention(scope["caller"], slug, told["session"], told["thread"], told["text"], whose)
 
         async def work() -> None:
             await respond(send, 200, orjson.dumps(await self._speaker.answer(to)))

@@ -38,11 +38,12 @@ AWAY = (0.5, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """What was said to us, by whom and where."""
+    """What was said to us, by whom and where; `among`: who else spoke or was spoken to there."""
 
     thread: str
     sender: str
     text: str
+    among: tuple[str, ...] = ()
 
 
 Answerer = Callable[[Mention], Awaitable[str]]
@@ -50,6 +51,12 @@ Answerer = Callable[[Mention], Awaitable[str]]
 
 class Over(Exception):
     """The session is over: its server does not know our secret any more."""
+
+
+def _others(thread: Thread, known: set[str]) -> tuple[str, ...]:
+    """All who take part in the thread, but these."""
+    spoke = {sender for sender, _, _ in thread.messages}
+    return tuple(sorted(spoke.union(*(names for _, _, names in thread.messages)) - known))
 
 
 @dataclass(slots=True)
@@ -77,7 +84,7 @@ class Ledger:
                 if self.name in names and answered[sender] > 0:
                     answered[sender] -= 1
                 elif self.name in names:
-                    found.append(Mention(thread.id, sender, text))
+                    found.append(Mention(thread.id, sender, text, _others(thread, {self.name, sender})))
             self.places[thread.id] = len(thread.messages)
         return found
 

@@ -12,7 +12,7 @@ import orjson
 
 from adapters.coral.exchange import Exchange
 from adapters.errors import BadArguments, Broken, Unknown
-from adapters.spi import Agent, Answer, Ask, Call, Caller, Catalog, Error, Event, Invoke, Json, Result, Tool
+from adapters.spi import Agent, Answer, Ask, Call, Caller, Catalog, Error, Event, Invoke, Json, Result, Speech, Tool
 from adapters.talk import question, talk, values
 
 ASKED = 10_000
@@ -33,6 +33,7 @@ class Mention:
     session: str
     thread: str
     text: str
+    speech: Speech
 
     @property
     def conversation(self) -> str:
@@ -85,6 +86,7 @@ class Speaker:
         return Call(
             id=uuid.uuid4().hex, tool=tool, arguments=arguments, caller=to.caller, conversation=to.conversation,
             hops=chain, parent=chain[-1].call if chain else None, answer=answer, answers=ANSWERS,
+            speech=to.speech,
         )  # fmt: skip
 
 

@@ -318,9 +318,11 @@ class SidekickOutbound:
         name = call.arguments.get("conversation") or call.conversation
         return (call.caller.id, who.name, str(name)) if name else None
 
-    async def forget(self, caller: str) -> Report:
+    async def forget(self, caller: str, speaker: str = "") -> Report:
         """Conversations of a caller, and of agents that acted on their behalf. Steps of runs that ask, or whose child
         died, bear no name: they go by themselves."""
+        if speaker:
+            return Report(True, "knows callers only, and nobody for whom one speaks")
         gone = [talk for talk in self._talks if talk[0] == caller or talk[0].startswith(f"{caller}/")]
         for talk in gone:
             del self._talks[talk]

@@ -30,7 +30,7 @@ def engines(app: FastAPI, gateway: "Gateway") -> None:
     @app.post("/v1/forget", tags=["operations"])
     async def forget(said: m.ForgetIn, _who: Admin) -> list[m.ReportOut]:
         """Removes what is kept of a caller, wherever that can be done; where it cannot, the report is not ok."""
-        found = [(live.upstream.name, await forgotten(gateway, live, said.caller)) for live in gateway.upstreams.all()]
+        found = [(live.upstream.name, await forgotten(gateway, live, said)) for live in gateway.upstreams.all()]
         return [m.ReportOut(name=n, ok=r.ok, text=r.text, facts=dict(r.facts)) for n, r in found if r is not None]
 
 
@@ -54,12 +54,12 @@ def switchable(gateway: "Gateway", slug: str) -> tuple[Any, str]:
     return live.outbound, agent.address.native
 
 
-async def forgotten(gateway: "Gateway", live: LiveUpstream, caller: str) -> Report | None:
+async def forgotten(gateway: "Gateway", live: LiveUpstream, said: m.ForgetIn) -> Report | None:
     """None for an upstream where nothing is kept."""
     outbound: Any = live.outbound
     if can(gateway, live, "forget"):
         try:
-            return await outbound.forget(caller)
+            return await outbound.forget(said.caller, said.speaker)
         except GatewayError as fault:
             return Report(False, f"not forgotten: {fault.public}")
     if can(gateway, live, "conversation"):

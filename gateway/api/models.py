@@ -129,9 +129,10 @@ class EnginesOut(Document):
 
 
 class ForgetIn(Document):
-    """Whom to forget: the id of a caller."""
+    """Whom to forget: the id of a caller, or a person alone for whom it spoke, by the caller's name for them."""
 
     caller: str = Field(min_length=1, max_length=512)
+    speaker: str = Field("", max_length=128)
 
 
 class ReportOut(Document):

@@ -38,12 +38,13 @@ def forget(app: typer.Typer, with_house: Any) -> None:
     def command(
         ctx: typer.Context,
         caller: Annotated[str, typer.Argument(help="The caller's id, as `doolittle calls` and the audit show it.")],
+        speaker: Annotated[str, typer.Option(help="Only this person, for whom that caller spoke.")] = "",
         json: Json = False,
     ) -> None:
         """Remove what agents keep of a caller, and say where that cannot be done (then the exit code is 1)."""
 
         async def work(here: House) -> int:
-            found = await here.ask("POST", "/v1/forget", json={"caller": caller})
+            found = await here.ask("POST", "/v1/forget", json={"caller": caller, "speaker": speaker})
             if json or ctx.obj.as_json:
                 document(found)
             else:

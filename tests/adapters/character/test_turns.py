@@ -79,7 +79,7 @@ async def test_what_is_kept_has_bounds(room: Room) -> None:
     assert len(person.said) == 200
     assert max(len(piece.text) for piece in person.said) == 2000
     assert len(person.facts) == 100
-    assert person.facts[-1] == "fact 299"
+    assert person.facts[-1].text == "fact 299"
     await room.box.restart()
     assert [person.id for person in room.outbound._people.all()] == ["two", "three"]
 

@@ -171,3 +171,8 @@ async def test_settings_that_do_not_exist_are_refused(box: Box) -> None:
     assert set(adapter.options.model_fields) >= {"agents", "until", "idle", "ttl", "sessions"}
     with pytest.raises(BadArguments, match="https"):
         await box.add(Upstream("reef", "coral", "ws://127.0.0.1:1"))
+
+
+def test_a_mention_says_who_else_takes_part() -> None:
+    said = [("ann", "one", {"me", "bob"}), ("carol", "two", set[str]()), ("ann", "three", {"me"})]
+    assert [m.among for m in Ledger("me").new([_thread("t", *said)])] == [("bob", "carol"), ("bob", "carol")]
