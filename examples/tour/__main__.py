@@ -34,7 +34,10 @@ port = {port}
 network = "elizaos"
 url = "{url}"
 key = "env:TOUR_ELIZA_KEY"
-plugin = {{ key = "env:TOUR_ROUTE_KEY" }}
+plugin = {{ key = "env:TOUR_ROUTE_KEY", agents = {agents} }}
+
+[registration]
+networks = ["127.0.0.0/8"]
 
 [upstreams.words]
 network = "mcp"
@@ -55,6 +58,7 @@ venvs = "{venvs}"
 VENVS = ROOT / ".doolittle" / "sidekick"
 """The sidekicks' environments, shared with the tests."""
 SERVER = ROOT / "examples" / "mcp_server" / "server.py"
+CHARACTERS = ROOT / "examples" / "elizaos-agent" / "characters"
 KEY = "tour-key-of-the-example-server"
 ROUTE_KEY = "tour-key-of-the-plugins-routes"
 
@@ -125,6 +129,15 @@ async def _one(name: str, note: str, call: Callable[[], Awaitable[str]]) -> dict
     return {"name": name, "ok": ok, "value": round(ms, 1), "unit": "ms", "note": note}
 
 
+def _registers_itself() -> Path:
+    """Pickering's character, who is in no file of the operator's: he offers himself to the gateway."""
+    character = orjson.loads((CHARACTERS / "pickering.json").read_bytes())
+    character["settings"]["secrets"] = {"DOOLITTLE_REGISTER": "true"}
+    path = HOME / "pickering.json"
+    path.write_bytes(orjson.dumps(character))
+    return path
+
+
 def free_port(wanted: int) -> int:
     """The wanted port, or another one if something listens there."""
     for port in (wanted, 0):
@@ -146,7 +159,7 @@ async def main() -> int:
     known |= {"DOOLITTLE_ROUTE_KEY": ROUTE_KEY, "DOOLITTLE_ACTIONS": "TEST_TELL, TEST_FAILS"}
     known |= {"DOOLITTLE_SIDEKICK": "sidekick__analyze"}
     env = {"TEST_ACTIONS": "1", "MODEL": thinks, **known}
-    eliza = ElizaServer(HOME / "elizaos", key=KEY, agents="eliza,higgins", env=env)
+    eliza = ElizaServer(HOME / "elizaos", key=KEY, agents=f"eliza,higgins,{_registers_itself()}", env=env)
     gateway, bureau = Gateway(HOME / "doolittle.toml"), uagents.Bureau(HOME / "uagent")
     reef = coral.Reef(HOME / "coral", HOME / "doolittle.toml")
     stop = asyncio.Event()
@@ -155,10 +168,11 @@ async def main() -> int:
     stack = contextlib.AsyncExitStack()
     try:
         await asyncio.gather(eliza.start(), bureau.start(), reef.start())
-        names = ", ".join(agent["name"] for agent in eliza.facts["agents"])
-        say(f"ElizaOS answers at {eliza.url} with {names} ({time.monotonic() - began:.0f} s so far)")
+        agents: dict[str, str] = {agent["name"]: agent["id"] for agent in eliza.facts["agents"]}
+        say(f"ElizaOS answers at {eliza.url} with {', '.join(agents)} ({time.monotonic() - began:.0f} s so far)")
         config = HOME / "doolittle.toml"
         said = {"port": port, "url": eliza.url, "python": sys.executable, "server": SERVER, "venvs": VENVS}
+        said |= {"agents": [agents["Eliza"], agents["Higgins"]]}
         said |= {"model": await stack.enter_async_context(model.serving(thinks)), "name": thinks}
         others = await stack.enter_async_context(more.neighbours(said["model"], say))
         config.write_text(CONFIG.format(**said) + bureau.config + others + reef.config)

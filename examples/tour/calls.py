@@ -1,5 +1,6 @@
 """The calls of the tour: each a caller's own client, a callee, and what must come back."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -46,6 +47,7 @@ def every(url: str, config: Path, eliza: ElizaServer) -> Iterator[Row]:
     yield "http>elizaos/events", "", http.events
     yield "http>elizaos/action", "", http.action
     yield "http>elizaos/action-that-fails", "the right outcome is a clear error", http.failing
+    yield "http>elizaos/registered", "an agent that the plugin offered to the gateway by itself", http.registered
     yield "http>fake/stream", FAKE, http.stream
     for name, mode in (("2026-07-28", "2026-07-28"), ("2025-11-25", "legacy")):
         mcp = Mcp(url + "/mcp/agents/eliza", mode)
@@ -115,6 +117,14 @@ class Http:
     async def action(self) -> str:
         response = await self._call("eliza__ask", {"message": "!act TEST_STEPS now"})
         require(response.status_code == 200, response.text)
+        return str(response.json()["result"]["text"])
+
+    async def registered(self) -> str:
+        async with httpx2.AsyncClient(base_url=self._url) as client:
+            while (await client.get("/v1/agents/pickering")).status_code == 404:
+                await asyncio.sleep(0.1)
+        response = await self._call("pickering__ask", {"message": "Do you go step by step?"})
+        require(response.status_code == 200 and response.json()["result"]["text"] != "", response.text)
         return str(response.json()["result"]["text"])
 
     async def failing(self) -> str:
