@@ -75,6 +75,9 @@ class McpInbound:
     async def _face(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers.of(scope["headers"])
         session: Session | None = None
+        if headers.foreign:
+            await refuse(send, 400, "a header of MCP has letters outside ASCII; send its value as =?base64?…?=")
+            return
         if headers.session and not headers.modern:
             session = self._sessions.find(headers.session.decode("latin-1"), scope["caller"])
             if session is None:

@@ -25,6 +25,8 @@ class Headers:
     accept: bytes | None = None
     odd: bool = False
     """A header that only the SDK judges: one twice, or one that mirrors an argument."""
+    foreign: bool = False
+    """One with letters outside ASCII, which the protocol wants in base64; the SDK breaks at some."""
 
     @classmethod
     def of(cls, raw: Any) -> "Headers":
@@ -37,6 +39,7 @@ class Headers:
             elif key == b"mcp-session-id":
                 found.session = value
             elif key.startswith(b"mcp-"):
+                found.foreign = found.foreign or not value.isascii()
                 if key in ROUTING:
                     bit = 1 << ROUTING.index(key)
                     found.odd = found.odd or bool(seen & bit)
@@ -59,7 +62,7 @@ class Headers:
 
 def is_plain(message: Any, headers: Headers) -> bool:
     """Whether a request is well-formed in every point that the specification names."""
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0" or not _owned(message.get("method")):
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0" or not _owned(message):
         return False
     id, params = message.get("id"), message.get("params")
     if isinstance(id, bool) or not isinstance(id, str | int) or headers.odd or not _accepts(headers.accept or b""):
@@ -71,8 +74,10 @@ def is_plain(message: Any, headers: Headers) -> bool:
     )
 
 
-def _owned(method: Any) -> bool:
-    return isinstance(method, str) and method in OWNED
+def _owned(message: Message) -> bool:
+    """A request of ours, and not an answer at the same time."""
+    method = message.get("method")
+    return isinstance(method, str) and method in OWNED and not ("result" in message or "error" in message)
 
 
 def is_watch(message: Message) -> bool:

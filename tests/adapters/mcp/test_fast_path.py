@@ -105,6 +105,26 @@ def modern(method: str, params: Message, **meta: Any) -> Draft:
     return Draft({"jsonrpc": "2.0", "id": 1, "method": method, "params": whole}, headers)
 
 
+@pytest.mark.parametrize("name", ["=?base64?dGVzdDovL3N0YXRpYy10ZXh0é?=", "test://é"])
+async def test_letters_outside_ascii_in_a_header_are_refused(two: Two, name: str) -> None:
+    asked = modern("resources/read", {"uri": "test://static-text"})
+    asked.headers["mcp-name"] = [name]
+    for face in two.faces:
+        status, (said,) = await two.send(face, asked)
+        assert status == 400
+        assert "base64" in said["error"]["message"]
+
+
+@pytest.mark.parametrize(("more", "status"), [({"error": {"code": 1, "message": "m"}}, 202), ({"result": {}}, 200)])
+async def test_what_is_a_request_and_an_answer_is_left_to_the_sdk(two: Two, more: Message, status: int) -> None:
+    asked = modern("resources/read", {"uri": "test://static-text"})
+    asked.body.update(more)
+    asked.headers = {key: asked.headers[key] for key in ("accept", "content-type")}
+    fast, slow = [await two.send(face, asked) for face in two.faces]
+    assert fast == slow
+    assert fast[0] == status
+
+
 async def test_a_resource_that_is_not_there_has_the_code_of_the_era(two: Two) -> None:
     gone = modern("resources/read", {"uri": "test://none"})
     for face in two.faces:
