@@ -138,11 +138,17 @@ class Finds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """By what an agent can think: the names, which one is `chosen`, and what happens to memory when that changes."""
+    """By what an agent can think: the names, which one is `chosen`, and what happens to memory when that changes.
+
+    `missing`: engines that somebody named and that are not there, each with what mends it. `calls`: the public tool
+    that an engine is, where it is another agent's.
+    """
 
     names: tuple[str, ...]
     chosen: str
     note: str
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    calls: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Switches(Protocol):

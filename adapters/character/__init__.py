@@ -30,6 +30,7 @@ class Options(BaseModel):
     )
     engines: dict[str, Engine] = Field(default_factory=dict[str, Engine], description="Engines by names of yours.")
     tools: tuple[str, ...] = Field((), description="Globs of the tools that it may call.")
+    borrows: bool = Field(False, description="Callers may lend it tools of theirs, each for the call in which they do.")
     providers: tuple[str, ...] = Field((), description='Python functions, "module:function", that tell it more.')
     evaluators: tuple[str, ...] = Field((), description="Python functions that look at each turn after it.")
     paths: tuple[str, ...] = Field((), description="Folders, absolute, in which those functions are.")

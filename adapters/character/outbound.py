@@ -52,7 +52,7 @@ class CharacterOutbound:
         self._people = People(host, options.people)
         self._kept = host.state("engine")
         self._engine = options.engine
-        self._tool = translate.ask(persona)
+        self._tool = translate.ask(persona, borrows=options.borrows)
         self._after: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -97,12 +97,13 @@ class CharacterOutbound:
         needs no right to the other; each tool that the engine calls is held to the caller's own."""
         engine = translate.engine(self._engine or self._first(), self._options, tool.agent)
         call = replace(call, speech=translate.speech(call))
-        within = self._host.within(call, tool, (engine.tool, *self._options.tools), (engine.tool,))
+        tools = (*self._options.tools, *translate.lent(call))
+        within = self._host.within(call, tool, (engine.tool, *tools), (engine.tool,))
         found = next((one for one in within.tools() if one.name == engine.tool), None)
         if found is None:
             raise Refused(self._missing(engine.name), delivered="no")
         known = await self._known(call)
-        arguments = translate.asked(self._persona, known, engine, found, self._options.tools)
+        arguments = translate.asked(self._persona, known, engine, found, tools)
         async with aclosing(self._thought(within, engine, arguments)) as events:
             async for event in events:
                 if isinstance(event, Result):
@@ -114,7 +115,7 @@ class CharacterOutbound:
         room = self._people.enter(call.caller, call.speech, name)
         told = await self._functions.provide(Turn(self._persona, room.person, name, message), self._host.log)
         history, recalled = room.history(self._options.history), room.recall(message, self._options.recall)
-        return Known(message, room, told, history, recalled)
+        return Known(message, room, told, history, recalled, call.arguments.get("iterations"))
 
     async def _thought(self, within: Within, engine: Engine, arguments: Any) -> AsyncGenerator[Event, None]:
         """What callers see of an engine: the same of each."""
@@ -158,7 +159,12 @@ class CharacterOutbound:
         """Those that this gateway has: agents that take a persona, and those named by the operator that are there."""
         seen = self._seen()
         named = [n for n in self._options.engines if translate.engine(n, self._options, "").tool in seen]
-        return Engines(tuple(sorted({*self._thinking(seen), *named})), self._engine or self._first(), STAYS)
+        thinking = self._thinking(seen)
+        names = tuple(sorted({*thinking, *named}))
+        wanted = {*self._options.engines, *filter(None, (self._options.engine, self._engine))}
+        missing = {name: self._missing(name) for name in sorted(wanted.difference(names))}
+        calls = {name: translate.engine(name, self._options, "").tool for name in names}
+        return Engines(names, self._engine or self._first(), STAYS, missing, calls)
 
     def _thinking(self, seen: Mapping[str, Tool]) -> list[str]:
         return [tool.agent for tool in seen.values() if tool.native == "ask" and translate.thinks(tool)]
@@ -181,7 +187,7 @@ class CharacterOutbound:
             raise BadArguments(f"'{self._upstream.name}' has no engine '{engine[:40]}'; there are: {there}")
         await self._kept.put("engine", engine.encode())
         self._engine = engine
-        return Engines(found.names, engine, found.note)
+        return replace(found, chosen=engine)
 
     async def forget(self, caller: str, speaker: str = "") -> Report:
         """Removes what it keeps of a caller, and of all for whom it spoke; or of one of these."""

@@ -21,6 +21,10 @@ from registry.model import schema
 
 LONGEST = 32_000
 NAME: dict[str, Json] = {"type": "string", "minLength": 1, "maxLength": 128}
+LENT: dict[str, Json] = {
+    "type": "array", "maxItems": 100, "items": {"type": "string", "minLength": 1, "maxLength": 100},
+    "description": "Names of tools (globs) that you lend it for this; of those that you may call yourself.",
+}  # fmt: skip
 WHO = "instructions"
 """The argument by which an engine takes who it shall be; an agent without it has a persona of its own."""
 
@@ -44,9 +48,10 @@ class Known:
     """By providers."""
     history: Sequence[Line]
     recalled: Sequence[Line]
+    iterations: Json = None
 
 
-def ask(persona: Persona) -> Tool:
+def ask(persona: Persona, *, borrows: bool) -> Tool:
     fields: dict[str, Json] = {
         "message": {"type": "string", "minLength": 1, "maxLength": LONGEST, "description": "What you say."},
         "conversation": {
@@ -58,7 +63,9 @@ def ask(persona: Persona) -> Tool:
             "type": "array", "items": NAME, "maxItems": 200,
             "description": "Where you speak for several people: who else hears the answer.",
         },
+        "iterations": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "Requests to a model at most."},
     }  # fmt: skip
+    fields |= {"tools": LENT} if borrows else {}
     shape = {"type": "object", "properties": fields, "required": ["message"], "additionalProperties": False}
     about = described(persona)
     return Tool(
@@ -72,6 +79,12 @@ def ask(persona: Persona) -> Tool:
 def described(persona: Persona) -> str:
     topics = f"Topics: {', '.join(persona.topics)}." if persona.topics else ""
     return " ".join(filter(None, (*persona.bio, persona.system, topics)))[:2000]
+
+
+def lent(call: Call) -> tuple[str, ...]:
+    """Globs of tools that the caller lends for this call."""
+    said = call.arguments.get("tools")
+    return tuple(str(one) for one in said) if isinstance(said, list) else ()
 
 
 def room(call: Call) -> str:
@@ -125,6 +138,7 @@ def asked(persona: Persona, known: Known, engine: Engine, tool: Tool, tools: Seq
         "history": [{"role": line.who, "text": _named(line)} for line in known.history],
     }  # fmt: skip
     said |= {"character": persona.for_python()} if native else {}
+    said |= {"iterations": known.iterations} if known.iterations else {}
     return {**{name: value for name, value in said.items() if name in takes}, **engine.arguments}
 
 

@@ -12,6 +12,10 @@ from adapters.spi import Agent, Call, Engines, Event, Host, Report, Tool, Upstre
 
 ENGINES = {"as-set": None, "single-shot": False, "multi-step": True}
 """How an agent works at a message, where the call does not say."""
+PLUGIN = (
+    "by the plain API an agent works as its server has set it; give it the plugin (plugin-ts), and this upstream the"
+    " key that it takes (plugin.key)"
+)
 STAYS = "Memory does not move: the agent keeps its rooms on its server, and works in the same ones by each engine."
 
 
@@ -40,7 +44,8 @@ class ElizaOutbound:
     async def engines(self, native: str) -> Engines:
         """One for an agent that the plugin does not reach: as its server has set it."""
         if not self._better.get(native):
-            return Engines(("as-set",), "as-set", STAYS)
+            missing = {name: PLUGIN for name in ENGINES if name != "as-set"}
+            return Engines(("as-set",), "as-set", STAYS, missing)
         return Engines(tuple(ENGINES), self._engines.get(native, "as-set"), STAYS)
 
     async def switch(self, native: str, engine: str) -> Engines:

@@ -1,6 +1,7 @@
 """`doolittle bench tau2 --agent AGENT[,AGENT…] --domain retail`: agents of the gateway at a benchmark, side by side."""
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -9,9 +10,10 @@ from typing import Any, NoReturn
 
 import orjson
 
-from adapters.errors import BadArguments
+from adapters.errors import BadArguments, Broken
 from adapters.inspect import report
 from adapters.inspect.child import Child
+from adapters.inspect.engines import by_engine
 from adapters.inspect.session import Bench, Outcome, direct, under_test
 from adapters.inspect.venv import HARNESS
 from adapters.spi import Door
@@ -40,6 +42,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("benchmark", help='"tau2", or a task of inspect-evals as "module:function".')
     add("--agent", default="", help="Agents by slug, or tools by name; several by commas: one table.")
+    add("--engines", default="", help='Of one agent: "all", or names by commas; a row for each.')
     add("--domain", default="retail", choices=DOMAINS, help="Of tau2.")
     add("--limit", type=_number, default=0, help="Tasks at most; 0: all.")
     add("--trials", type=_positive, default=1, help="How often each task is tried.")
@@ -51,6 +54,7 @@ def _parser() -> Parser:
     add("--steps", type=_positive, default=30, help="Requests to its model that an agent may make in one turn.")
     add("--turns", type=_positive, default=40, help="Turns of one dialogue at most (tau2).")
     add("--timeout", type=float, default=600, help="Seconds for one turn of the agent.")
+    add("--price", type=_price, default=None, metavar="IN/OUT", help="Of a million tokens, as 0.5/1.5: gives the cost.")
     add("--no-baselines", action="store_true", help="Without floor and ceiling.")
     add("--no-record", action="store_true", help="Do not write the score to the agent's record.")
     add("--venvs", default="", help="Folder of the harness's environment.")
@@ -63,6 +67,13 @@ def _number(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"'{text}' is no number from 0")
     return int(text)
+
+
+def _price(text: str) -> tuple[float, float]:
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)/(\d{1,9}(?:\.\d{1,9})?)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is no price of a million tokens, as 0.5/1.5")
+    return float(found[1]), float(found[2])
 
 
 def _positive(text: str) -> int:
@@ -81,12 +92,17 @@ async def command(door: Door, args: Sequence[str]) -> int:
     agents = [name for name in said.agent.split(",") if name]
     if not agents and said.no_baselines:
         raise BadArguments("name at least one agent, or leave --no-baselines out")
+    if said.engines and len(agents) != 1:
+        raise BadArguments("--engines are those of one agent: name it with --agent")
     venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
     if not venvs.of(HARNESS).ready:
         sys.stderr.write(f"installing {HARNESS.title}, about {HARNESS.megabytes} MB …\n")
     venv = await venvs.install(HARNESS)
     async with Child.running(venv.python, door.folder / "inspect") as child:
-        arms, baselines = await _all(child, door, bench, agents, baselines=not said.no_baselines)
+        if (await child.read())["type"] != "hello":
+            raise Broken("the harness does not greet")
+        arms = await _arms(child, door, bench, agents, said.engines)
+        baselines = {} if said.no_baselines else await _baselines(child, bench)
     whole = report.document(bench, about, arms, baselines)
     if not said.no_record:
         await _record(door, whole)
@@ -96,24 +112,27 @@ async def command(door: Door, args: Sequence[str]) -> int:
     text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() if said.json else "\n".join(report.table(whole))
     sys.stdout.write(text + "\n")
     for arm in arms:
-        sys.stderr.writelines(f"{arm.agent}: task {s['id']}: {s['error'][:300]}\n" for s in arm.samples if s["error"])
-    return 1 if any(row["errors"] for row in whole["rows"]) else 0
+        who = f"{arm.agent} on {arm.engine}" if arm.engine else arm.agent
+        sys.stderr.writelines(f"{who}: task {s['id']}: {s['error'][:300]}\n" for s in arm.samples if s["error"])
+    return 1 if any(row["errors"] or row["fault"] for row in whole["rows"]) else 0
 
 
-async def _all(
-    child: Child, door: Door, bench: Bench, agents: list[str], *, baselines: bool
-) -> tuple[list[Outcome], dict[str, Outcome]]:
-    sides: dict[str, Outcome] = {}
-    if (await child.read())["type"] != "hello":
-        raise BadArguments("the harness does not greet")
+async def _arms(child: Child, door: Door, bench: Bench, agents: list[str], engines: str) -> list[Outcome]:
+    if engines:
+        return await by_engine(door, agents[0], engines, lambda: under_test(child, door, bench, agents[0]))
     arms: list[Outcome] = []
     for number, agent in enumerate(agents, 1):
         sys.stderr.write(f"{agent} ({number} of {len(agents)}) …\n")
         arms.append(await under_test(child, door, bench, agent))
-    for name, words in (("floor", "nothing"), ("ceiling", "gold")) if baselines else ():
+    return arms
+
+
+async def _baselines(child: Child, bench: Bench) -> dict[str, Outcome]:
+    sides: dict[str, Outcome] = {}
+    for name, words in (("floor", "nothing"), ("ceiling", "gold")):
         sys.stderr.write(f"the {name}, without an agent …\n")
         sides[name] = await direct(child, bench, words)
-    return arms, sides
+    return sides
 
 
 def _bench(said: argparse.Namespace, home: Path) -> tuple[Bench, dict[str, Any]]:
@@ -132,7 +151,7 @@ def _bench(said: argparse.Namespace, home: Path) -> tuple[Bench, dict[str, Any]]
         said.user if said.user in SCRIPTS else "", user, said.steps, said.timeout,
     )  # fmt: skip
     domain = said.domain if said.benchmark == "tau2" else ""
-    return bench, {"benchmark": name, "domain": domain, "user": told, "judge": JUDGE}
+    return bench, {"benchmark": name, "domain": domain, "user": told, "judge": JUDGE, "price": said.price}
 
 
 def _user(said: argparse.Namespace, home: Path) -> tuple[dict[str, str], str]:
@@ -152,9 +171,12 @@ def _user(said: argparse.Namespace, home: Path) -> tuple[dict[str, str], str]:
 
 
 async def _record(door: Door, whole: dict[str, Any]) -> None:
-    """The newest score of each agent stands in its record."""
+    """The newest score of each agent, and engine, stands in its record."""
     keys = ("benchmark", "domain", "n", "trials", "seed", "user", "judge", "versions", "floor", "ceiling")
     for row in whole["rows"]:
+        if row["reward"] is None:
+            continue
         score = {"benchmarkScore": row["reward"], "errors": row["errors"], "pass^k": row["pass^k"], "at": time.time()}
+        score["engine"] = row["engine"]
         slug = row["agent"].partition("__")[0]
         await door.manage("PUT", f"/v1/agents/{slug}/benchmark", {**score, **{key: whole[key] for key in keys}})

@@ -1,6 +1,8 @@
 """Figures of a benchmark, and the table of several agents side by side. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
 from math import comb
 from typing import Any
 
@@ -9,18 +11,43 @@ from adapters.inspect.session import Bench, Outcome
 PASSED = 1.0 - 1e-9
 
 
-def figures(outcome: Outcome, trials: int) -> dict[str, Any]:
-    """One arm. A sample with an error has no reward: it counts as 0 in the mean, and is told beside it."""
+def figures(outcome: Outcome, trials: int, price: Sequence[float] = ()) -> dict[str, Any]:
+    """One arm. A sample with an error has no reward: it counts as 0 in the mean, and is told beside it. An arm that was
+    not run has no reward either. `price`: of a million tokens of prompts, and of what is written; without it no `cost`.
+    `untold`: answers that told no tokens, so that there were more."""
     samples = outcome.samples
-    tokens = [s["tokens"] for s in samples if s["tokens"] is not None]
+    told = [s for s in samples if s["tokens_in"] is not None]
+    read, written = sum(s["tokens_in"] for s in told), sum(s["tokens_out"] for s in told)
+    cost = round((read * price[0] + written * price[1]) / 1e6, 6) if price and told else None
     return {
-        "agent": outcome.agent, "reward": mean([s["reward"] or 0.0 for s in samples]),
+        "agent": outcome.agent, "engine": outcome.engine, "fault": outcome.fault or _same(samples),
+        "reward": None if outcome.fault else mean([s["reward"] or 0.0 for s in samples]),
         "pass^k": pass_k(samples, trials), "n": len({s["id"] for s in samples}), "samples": len(samples),
         "errors": sum(1 for s in samples if s["error"]), "calls": sum(s["calls"] for s in samples),
-        "turns": sum(s["turns"] for s in samples), "tokens": sum(tokens) if tokens else None,
-        "cost": round(sum(s["cost"] for s in samples), 6), "seconds": round(sum(s["seconds"] for s in samples), 3),
-        "wall": outcome.seconds,
+        "turns": sum(s["turns"] for s in samples), "tokens_in": read if told else None,
+        "tokens_out": written if told else None, "untold": sum(s["untold"] for s in samples), "cost": cost,
+        "paid": paid(samples), "seconds": round(sum(s["seconds"] for s in samples), 3), "wall": outcome.seconds,
     }  # fmt: skip
+
+
+def paid(samples: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What the gateway says that calls cost, by asset."""
+    whole: dict[str, Decimal] = {}
+    for one in samples:
+        for asset, amount in one["paid"].items():
+            whole[asset] = whole.get(asset, Decimal(0)) + Decimal(amount)
+    return {asset: str(amount) for asset, amount in whole.items()}
+
+
+def _same(samples: Sequence[dict[str, Any]]) -> str:
+    """What went wrong, if the same did in every sample."""
+    faults = {s["error"] for s in samples}
+    return str(faults.pop()) if len(faults) == 1 else ""
+
+
+def named(one: Mapping[str, Any]) -> str:
+    """What stands before a row."""
+    return f"{one['agent']} on {one['engine']}" if one["engine"] else str(one["agent"])
 
 
 def mean(values: Sequence[float]) -> float:
@@ -42,7 +69,7 @@ def document(
     bench: Bench, about: dict[str, Any], arms: Sequence[Outcome], baselines: dict[str, Outcome]
 ) -> dict[str, Any]:
     """The whole report. `baselines`: floor and ceiling, by these names."""
-    rows = [figures(arm, bench.trials) for arm in arms]
+    rows = [figures(arm, bench.trials, about.get("price") or ()) for arm in arms]
     sides = {name: figures(one, bench.trials) for name, one in baselines.items()}
     versions = next((one.versions for one in (*arms, *baselines.values())), {})
     return {
@@ -51,27 +78,39 @@ def document(
         "floor": sides["floor"]["reward"] if "floor" in sides else None,
         "ceiling": sides["ceiling"]["reward"] if "ceiling" in sides else None,
         "rows": rows, "baselines": sides,
-        "samples": {one.agent: one.samples for one in (*arms, *baselines.values())},
+        "samples": {named(asdict(one)): one.samples for one in (*arms, *baselines.values())},
     }  # fmt: skip
 
 
-HEAD = ("agent", "reward", "pass^k", "n", "errors", "calls", "turns", "tokens", "cost", "seconds")
+HEAD = (
+    "agent", "reward", "pass^k", "n", "errors", "calls", "turns", "tokens in", "tokens out", "cost", "paid", "seconds",
+)  # fmt: skip
 
 
 def table(said: dict[str, Any]) -> list[str]:
     """Lines: what was run, and a row for each agent, with floor and ceiling."""
     known = ", ".join(f"{name} {number}" for name, number in said["versions"].items())
     about = f"{said['benchmark']}: {said['n']} tasks, {said['trials']} trials, seed {said['seed']}"
-    lines = [about, f"user: {said['user']} · judge: {said['judge']} · {known}", ""]
+    lines = [about, f"user: {said['user']} · judge: {said['judge']} · {known}", _money(said), ""]
     rows = [list(HEAD), *(_row(one) for one in said["rows"])]
     rows += [_row({**one, "agent": f"{name} ({one['agent']})"}) for name, one in said["baselines"].items()]
     widths = [max(len(row[place]) for row in rows) for place in range(len(HEAD))]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"{named(one)}: {one['fault'][:400]}" for one in said["rows"] if one["fault"]]
     return lines
 
 
+def _money(said: dict[str, Any]) -> str:
+    price = said.get("price")
+    cost = f"of these tokens at {price[0]:g}/{price[1]:g} a million" if price else "told with --price IN/OUT"
+    return f"tokens: of the agent, as its model counted them · cost: {cost} · paid: by the gateway, for calls"
+
+
 def _row(one: dict[str, Any]) -> list[str]:
-    passes = " ".join(f"{value:.3f}" for value in one["pass^k"])
-    tokens = "-" if one["tokens"] is None else str(one["tokens"])
-    rest = [one["n"], one["errors"], one["calls"], one["turns"], tokens, one["cost"], f"{one['seconds']:.1f}"]
-    return [one["agent"], f"{one['reward']:.3f}", passes, *map(str, rest)]
+    passes = " ".join(f"{value:.3f}" for value in one["pass^k"]) if one["reward"] is not None else "-"
+    reward = "not run" if one["reward"] is None else f"{one['reward']:.3f}"
+    least = ">=" if one["untold"] else ""
+    tokens = ["-" if one[key] is None else f"{least}{one[key]}" for key in ("tokens_in", "tokens_out", "cost")]
+    money = " + ".join(f"{amount} {asset}" for asset, amount in one["paid"].items()) or "-"
+    rest = [one["n"], one["errors"], one["calls"], one["turns"], *tokens, money, f"{one['seconds']:.1f}"]
+    return [named(one), reward, passes, *map(str, rest)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from adapters.errors import BadArguments, Refused
+from adapters.errors import BadArguments, GatewayError, Refused
 from adapters.inspect import translate
 from adapters.inspect.child import Child
 from adapters.spi import Address, Agent, Door, Json, Tool
@@ -18,6 +19,9 @@ from registry.names import SLUG
 
 EVERY_KEY = "key:"
 """What stands before a key's id in the id of its caller."""
+
+
+BORROWS = "a character takes them with 'borrows = true' in its table of the operator's file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,15 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one arm. `seconds`: all of it."""
+    """What came of one arm. `seconds`: all of it; `engine`: by which the agent thought, where it was chosen; `fault`:
+    why it was not run."""
 
     agent: str
     samples: list[dict[str, Any]]
     seconds: float
     versions: dict[str, str]
     engine: str = ""
+    fault: str = ""
 
 
 async def direct(child: Child, bench: Bench, words: str) -> Outcome:
@@ -60,18 +66,39 @@ async def under_test(child: Child, door: Door, bench: Bench, agent: str) -> Outc
     tool = told.tool
     name = f"b{secrets.token_hex(3)}"  # short, so that most tools keep their whole name behind it
     beside = translate.beside(orjson.loads(tool.input_schema), name, bench.steps)
+    thinks = await _thinks(door, tool.agent)
+    if thinks and "tools" not in beside:
+        raise BadArguments(f"'{agent}' takes no tools from who asks it; {BORROWS}")
     url, _ = await door.address()
     async with _caller(door, name, tool) as (key, only):
         of = {
             "tool": tool.name, "field": told.argument, "arguments": beside, "url": url,
-            "key": key, "session": name, "timeout": bench.timeout, "longest": told.longest,
+            "key": key, "session": name, "timeout": bench.timeout, "longest": _longest(door, told, thinks),
         }  # fmt: skip
-        session = Session(door, name, [*only, f"agent:{tool.agent}"])
+        agents = (tool.agent, *(one.partition("__")[0] for one in thinks))
+        if thinks and not only[0].startswith(EVERY_KEY):
+            sys.stderr.write(f"without keys, '{agent}' takes the benchmark for you, and may remember it\n")
+        session = Session(door, name, [*only, *(f"agent:{one}" for one in agents)])
         try:
             said = await _run(child, {**_order(bench), "agent": of}, session)
         finally:
             await session.close()
     return _outcome(agent, said)
+
+
+async def _thinks(door: Door, slug: str) -> list[str]:
+    """The tool of the agent that thinks for this one now, if another does."""
+    try:
+        found = await door.manage("GET", f"/v1/agents/{slug}/engine")
+    except GatewayError:
+        return []
+    return [found["calls"][found["chosen"]]] if found["chosen"] in found["calls"] else []
+
+
+def _longest(door: Door, told: Talk, thinks: list[str]) -> int:
+    """Letters that the agent, and who thinks for it, take in one message; 0: no limit is known."""
+    others = [found for one in thinks if (found := tells(door.catalog.tool(one, door.caller)))]
+    return min((one.longest for one in (told, *others) if one.longest), default=0)
 
 
 def asked(door: Door, agent: str) -> Talk:
@@ -111,7 +138,15 @@ class Session:
         if not found or found[0]["tools"] < said["count"]:
             raise Refused(f"the tools of the session do not stand in the gateway: {found[0]['said'] if found else '?'}")
 
+    async def fresh(self) -> None:
+        """Another sample begins: for an agent that remembers, its caller is somebody new. Without keys, the caller is
+        everybody who comes, and nothing is forgotten of them."""
+        for caller in self._only:
+            if caller.startswith(EVERY_KEY):
+                await self._door.manage("POST", "/v1/forget", {"caller": caller})
+
     async def close(self) -> None:
+        await self.fresh()
         if self._there:
             self._there = False
             await self._door.manage("DELETE", f"/v1/upstreams/{self.name}")
@@ -145,6 +180,9 @@ async def _run(child: Child, order: dict[str, Any], session: Session | None = No
         if said["type"] == "tools" and session is not None:
             await session.list(said)
             await child.say({"listed": said["count"]})
+        if said["type"] == "sample" and session is not None:
+            await session.fresh()
+            await child.say({"fresh": True})
     if said["status"] != "success" or not said["samples"]:
         raise Refused(f"the harness did not end well: {str(said['error'])[:400] or 'no sample was run'}")
     return said

@@ -111,14 +111,14 @@ def _catalogue(app: FastAPI, gateway: "Gateway") -> None:
     @app.get("/v1/agents", tags=["catalogue"])
     async def list_agents(who: Anybody) -> list[m.AgentOut]:
         """The agents that this key may call."""
-        return [m.agent_out(a, gateway.scores.of(a.slug)) for a in gateway.catalog.agents(who)]
+        return [m.agent_out(a, gateway.scores) for a in gateway.catalog.agents(who)]
 
     @app.get("/v1/agents/{slug}", tags=["catalogue"])
     async def get_agent(slug: str, who: Anybody) -> m.AgentOut:
         """One agent."""
         for agent in gateway.catalog.agents(who):
             if agent.slug == slug:
-                return m.agent_out(agent, gateway.scores.of(slug))
+                return m.agent_out(agent, gateway.scores)
         raise Unknown(f"no agent is called '{slug[:80]}'")
 
     @app.get("/v1/tools", tags=["catalogue"])
@@ -273,4 +273,4 @@ async def _pause(gateway: "Gateway", slug: str, on: bool) -> m.AgentOut:
     if slug not in gateway.registry.snapshot.agents:
         raise Unknown(f"no agent is called '{slug[:80]}'")
     await gateway.registry.pause(slug, on)
-    return m.agent_out(gateway.registry.snapshot.agents[slug], gateway.scores.of(slug))
+    return m.agent_out(gateway.registry.snapshot.agents[slug], gateway.scores)

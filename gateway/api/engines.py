@@ -25,7 +25,9 @@ def engines(app: FastAPI, gateway: "Gateway") -> None:
     async def put_engine(slug: str, said: m.EngineIn, _who: Admin) -> m.EnginesOut:
         """Another engine from the next call on; calls that run end on theirs. `note` says what happens to memory."""
         outbound, native = switchable(gateway, slug)
-        return shown(slug, await outbound.switch(native, said.engine))
+        found = await outbound.switch(native, said.engine)
+        await gateway.scores.choose(slug, found.chosen)
+        return shown(slug, found)
 
     @app.post("/v1/forget", tags=["operations"])
     async def forget(said: m.ForgetIn, _who: Admin) -> list[m.ReportOut]:
@@ -35,7 +37,17 @@ def engines(app: FastAPI, gateway: "Gateway") -> None:
 
 
 def shown(slug: str, found: Engines) -> m.EnginesOut:
-    return m.EnginesOut(agent=slug, engines=list(found.names), chosen=found.chosen, note=found.note)
+    more = {"missing": dict(found.missing), "calls": dict(found.calls)}
+    return m.EnginesOut(agent=slug, engines=list(found.names), chosen=found.chosen, note=found.note, **more)
+
+
+async def thinking(gateway: "Gateway", slug: str) -> str:
+    """By what an agent thinks now; blank where nobody can choose, or nothing is known."""
+    try:
+        outbound, native = switchable(gateway, slug)
+        return str((await outbound.engines(native)).chosen)
+    except GatewayError:
+        return ""
 
 
 def can(gateway: "Gateway", live: LiveUpstream, word: str) -> bool:

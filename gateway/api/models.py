@@ -1,6 +1,5 @@
 """The documents of `/v1`."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from adapters.load import Found
 from adapters.spi import Agent, Tool, View
 from gateway.keys import Key
+from gateway.scores import Scores
 from gateway.upstreams import LiveUpstream, shown
 from registry.views import Window
 
@@ -37,7 +37,8 @@ MOST = 1_000_000_000
 
 
 class Benchmark(Document):
-    """What a benchmark said of an agent: its mean reward, and all that one must know to read it."""
+    """What a benchmark said of an agent: its mean reward, and all that one must know to read it. `engine`: by which it
+    thought, where it has several."""
 
     score: float = Field(alias="benchmarkScore", ge=0, le=1)
     benchmark: str = Field(max_length=200)
@@ -47,6 +48,7 @@ class Benchmark(Document):
     errors: int = Field(0, ge=0, le=MOST)
     pass_k: list[float] = Field(default_factory=list[float], alias="pass^k", max_length=100)
     seed: int = Field(0, ge=-(2**63), lt=2**63)
+    engine: str = Field("", max_length=64)
     user: str = Field("", max_length=400)
     judge: str = Field("", max_length=400)
     versions: dict[str, str] = Field(default_factory=dict)
@@ -56,7 +58,8 @@ class Benchmark(Document):
 
 
 class AgentOut(Document):
-    """An agent, where it lives, and the names of its tools; `benchmark`: its newest score, if it has one."""
+    """An agent, where it lives, and the names of its tools; `benchmark`: its newest score, of the engine by which it
+    thinks now; `benchmarks`: the newest by each of its engines."""
 
     slug: str
     name: str
@@ -66,6 +69,7 @@ class AgentOut(Document):
     tools: list[str]
     state: Literal["ok", "degraded", "paused"]
     benchmark: Benchmark | None = None
+    benchmarks: dict[str, Benchmark] = Field(default_factory=dict)
 
 
 class UpstreamIn(Document):
@@ -120,12 +124,15 @@ class EngineIn(Document):
 
 
 class EnginesOut(Document):
-    """By what an agent can think. `note`: what happens to memory when that changes."""
+    """By what an agent can think. `note`: what happens to memory when that changes; `missing`: engines that are not
+    there, each with what mends it; `calls`: the tool that an engine is, where it is another agent's."""
 
     agent: str
     engines: list[str]
     chosen: str
     note: str
+    missing: dict[str, str] = Field(default_factory=dict)
+    calls: dict[str, str] = Field(default_factory=dict)
 
 
 class ForgetIn(Document):
@@ -239,11 +246,13 @@ def agent_state(agent: Agent) -> Literal["ok", "degraded", "paused"]:
     return "paused" if agent.paused else "degraded" if agent.degraded else "ok"
 
 
-def agent_out(agent: Agent, score: Mapping[str, Any] | None = None) -> AgentOut:
+def agent_out(agent: Agent, scores: Scores) -> AgentOut:
+    score = scores.of(agent.slug)
     return AgentOut(
         slug=agent.slug, name=agent.name, description=agent.description, network=agent.address.network,
         upstream=agent.address.upstream, tools=[t.name for t in agent.tools], state=agent_state(agent),
         benchmark=Benchmark.model_validate(score) if score is not None else None,
+        benchmarks={name: Benchmark.model_validate(one) for name, one in scores.by_engine(agent.slug).items()},
     )  # fmt: skip
 
 

@@ -26,6 +26,8 @@ def engine(app: typer.Typer, with_house: Any) -> None:
                 document(found)
             else:
                 line(f"{agent} thinks by {found['chosen']}; there are: {', '.join(found['engines']) or 'none'}")
+                for name, mends in found["missing"].items():
+                    line(f"not there: {name}: {mends}")
                 if engine:
                     line(f"Calls that run end on the engine with which they began. {found['note']}")
             return 0

@@ -115,10 +115,15 @@ export interface components {
     schemas: {
         /**
          * AgentOut
-         * @description An agent, where it lives, and the names of its tools; `benchmark`: its newest score, if it has one.
+         * @description An agent, where it lives, and the names of its tools; `benchmark`: its newest score, of the engine by which it
+         *     thinks now; `benchmarks`: the newest by each of its engines.
          */
         AgentOut: {
             benchmark?: components["schemas"]["Benchmark"] | null;
+            /** Benchmarks */
+            benchmarks?: {
+                [key: string]: components["schemas"]["Benchmark"];
+            };
             /** Description */
             description: string;
             /** Name */
@@ -139,7 +144,8 @@ export interface components {
         };
         /**
          * Benchmark
-         * @description What a benchmark said of an agent: its mean reward, and all that one must know to read it.
+         * @description What a benchmark said of an agent: its mean reward, and all that one must know to read it. `engine`: by which it
+         *     thought, where it has several.
          */
         Benchmark: {
             /**
@@ -158,6 +164,11 @@ export interface components {
              * @default
              */
             domain: string;
+            /**
+             * Engine
+             * @default
+             */
+            engine: string;
             /**
              * Errors
              * @default 0

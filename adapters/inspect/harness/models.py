@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -56,14 +57,16 @@ def called(name: str, calls: list[ToolCall]) -> ModelOutput:
 
 
 class Talk:
-    """One sample's run of the agent: what it costs, and what is parked."""
+    """One sample's run of the agent: what it takes, and what is parked. `tokens`: of prompts and of what was written,
+    for each answer that told them; `untold`: answers that did not; `paid`: by asset, what calls cost."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.calls = 0
         self.turns = 0
-        self.cost = 0.0
-        self.tokens: int | None = None
+        self.paid: dict[str, Decimal] = {}
+        self.tokens: list[tuple[int, int]] = []
+        self.untold = 0
         self.parked: dict[str, Wanted] = {}
         self.turn: asyncio.Task[str] | None = None
         self.began = time.monotonic()
@@ -91,7 +94,7 @@ class Agent(Counting):
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
         await self._offer(tools)
-        talk = self.talks.setdefault(sample(), Talk(f"{self._of['session']}-{sample().replace('/', '-')}"))
+        talk = self.talks.get(sample()) or await self._begun()
         began = time.monotonic()
         try:
             return await self._step(talk, input)
@@ -100,6 +103,13 @@ class Agent(Counting):
             return said(self.model_name, "[the agent failed]")
         finally:
             talk.seconds += time.monotonic() - began
+
+    async def _begun(self) -> Talk:
+        """What the agent knows of the one before is forgotten first, if it is an agent that remembers."""
+        talk = self.talks[sample()] = Talk(f"{self._of['session']}-{sample().replace('/', '-')}")
+        self._lines.say({"type": "sample"})
+        await self._lines.read()
+        return talk
 
     async def _offer(self, tools: list[ToolInfo]) -> None:
         """The tools stand in the gateway, for this session alone, before the agent hears of its task."""
@@ -169,11 +179,12 @@ class Agent(Counting):
 
     def _count(self, talk: Talk, result: dict[str, Any]) -> None:
         if cost := result.get("cost"):
-            talk.cost += float(cost["amount"])
-        found = result.get("structured")
-        usage = found.get("usage") if isinstance(found, dict) else None
-        if isinstance(usage, dict) and isinstance(usage.get("total_tokens"), int):
-            talk.tokens = (talk.tokens or 0) + usage["total_tokens"]
+            talk.paid[cost["asset"]] = talk.paid.get(cost["asset"], Decimal(0)) + Decimal(cost["amount"])
+        if usage := result.get("usage"):
+            written = usage.get("completion_tokens", 0)
+            talk.tokens.append((usage["total_tokens"] - written, written))
+        else:
+            talk.untold += 1
 
 
 def _schema(tool: ToolInfo) -> dict[str, Any]:

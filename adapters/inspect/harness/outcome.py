@@ -22,7 +22,9 @@ def row(sample: Any, agent: Any, user: Any) -> dict[str, Any]:
         "reward": None if faults else float(min(values)),
         "why": " ".join(str(s.explanation or "") for s in scores.values())[:2000],
         "calls": talk.calls if talk else 0, "turns": talk.turns if talk else 0,
-        "tokens": talk.tokens if talk else None, "cost": talk.cost if talk else 0.0,
+        "tokens_in": sum(n for n, _ in talk.tokens) if talk and talk.tokens else None,
+        "tokens_out": sum(n for _, n in talk.tokens) if talk and talk.tokens else None,
+        "untold": talk.untold if talk else 0, "paid": {asset: str(n) for asset, n in talk.paid.items()} if talk else {},
         "seconds": round(talk.seconds, 3) if talk else 0.0,
         "limit": sample.limit.type if sample.limit else "",
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import combinations
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from adapters.errors import Broken
 from adapters.inspect import report, translate
+from adapters.inspect.session import Outcome
 from adapters.spi import Call, Caller, Error, Result, Upstream
 from gateway.testing import Box
 
@@ -156,7 +158,7 @@ def test_any_list_is_tools_or_a_fault(said: Any) -> None:
 
 
 def sample(task: str, reward: float | None) -> dict[str, Any]:
-    zero = {"calls": 1, "turns": 1, "tokens": None, "cost": 0.0, "seconds": 0.0}
+    zero = {"calls": 1, "turns": 1, "tokens_in": None, "tokens_out": None, "untold": 1, "paid": {}, "seconds": 0.0}
     return {"id": task, "reward": reward, "error": "" if reward is not None else "broke", **zero}
 
 
@@ -169,8 +171,32 @@ def test_pass_k_is_the_share_of_all_ways_to_take_k_trials(tasks: list[list[bool]
 
 
 def test_an_error_is_told_and_counts_as_nothing() -> None:
-    from adapters.inspect.session import Outcome
 
     arm = Outcome("a", [sample("0", 1.0), sample("1", None), sample("2", 1.0), sample("3", 0.0)], 1.0, {})
     found = report.figures(arm, 1)
     assert (found["reward"], found["errors"], found["n"], found["pass^k"]) == (0.5, 1, 4, [0.5])
+
+
+def counted(read: int, written: int, paid: dict[str, str], untold: int = 0) -> dict[str, Any]:
+    return {**sample("0", 1.0), "tokens_in": read, "tokens_out": written, "paid": paid, "untold": untold}
+
+
+def test_tokens_their_cost_and_what_was_paid() -> None:
+    arm = Outcome("a", [counted(1000, 100, {"USDC": "0.1"}), counted(500, 50, {"USDC": "0.2", "ETH": "1"})], 1.0, {})
+    found = report.figures(arm, 1, (2.0, 10.0))
+    assert (found["tokens_in"], found["tokens_out"], found["untold"]) == (1500, 150, 0)
+    assert found["cost"] == pytest.approx((1500 * 2 + 150 * 10) / 1e6)
+    assert found["paid"] == {"USDC": "0.3", "ETH": "1"}, "assets are not added to each other, nor by floats"
+    assert report.figures(arm, 1)["cost"] is None, "nobody told a price"
+
+
+def test_what_is_not_known_is_not_shown_as_nothing() -> None:
+    some = report.figures(Outcome("a", [counted(1000, 100, {}, untold=1)], 1.0, {}), 1, (1.0, 1.0))
+    none = report.figures(Outcome("b", [sample("0", 1.0)], 1.0, {}), 1, (1.0, 1.0))
+    away = report.figures(Outcome("c", [], 0.0, {}, "slow", "it is not there"), 1)
+    about = {"benchmark": "x", "n": 1, "trials": 1, "seed": 1, "user": "u", "judge": "j", "versions": {}}
+    lines = report.table({**about, "price": [1.0, 1.0], "rows": [some, none, away], "baselines": {}})
+    cells = [re.split(r"\s{2,}", line) for line in lines[5:8]]
+    assert [row[7:11] for row in cells[:2]] == [[">=1000", ">=100", ">=0.0011", "-"], ["-", "-", "-", "-"]]
+    assert cells[2][:3] == ["c on slow", "not run", "-"]
+    assert lines[8] == "c on slow: it is not there"

@@ -14,12 +14,17 @@ from adapters.spi import Catalog, Invoke, Json, Report, Upstream
 from adapters.venvs import Venvs
 from examples.scripted_model.server import ScriptedModel
 from examples.tour.eliza import PLUGIN, ElizaServer, install
+from gateway.cli import remote
 from gateway.keys import LOCAL
 from gateway.testing import Box
+from tests.conftest import ROOT
 from tests.e2e.conftest import KEY
 from tests.e2e.plugin.agents import character
 from tests.e2e.sidekick.rooms import FRAMEWORKS, VENVS
 
+ROUTE = "the-key-of-eliza's-routes"
+PLAIN = "higgins"
+"""An agent of the same server that is reached by its plain API alone: it takes no key by the plugin's routes."""
 STEPS = {"USE_MULTI_STEP": "true", "MAX_MULTISTEP_ITERATIONS": "30"}
 
 
@@ -51,7 +56,8 @@ class BoxDoor:
 
     async def manage(self, method: str, path: str, document: Json = None) -> Json:
         response = await self._http.request(method, path, json=document)
-        assert response.status_code < 400, response.text
+        if response.status_code >= 400:
+            raise remote.fault(response.content, response.status_code)
         return response.json() if response.content else None
 
     async def configure(self, upstream: Upstream) -> Report:
@@ -94,7 +100,12 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
             "tool_calls": 60, "iterations": 30,
         }  # fmt: skip
         await box.add(Upstream("helpers", "sidekick", model.url, "sk-scripted", options=options))
-        await box.add(Upstream("home", "elizaos", await _eliza(stack, box, url, folder), KEY))
+        plugin = {"plugin": {"key": ROUTE}}
+        await box.add(Upstream("home", "elizaos", await _eliza(stack, box, url, folder), KEY, options=plugin))
+        engines: dict[str, Any] = {"server": {"agent": PLAIN}, "gone": {"agent": "nobody"}}
+        ada = str(ROOT / "examples" / "python_first" / "ada.json")
+        own = {"engines": engines, "engine": "workflow", "borrows": True}
+        await box.add(Upstream("ada", "character", command=(ada,), options=own))
         child = await stack.enter_async_context(Child.running(harness, folder / "inspect"))
         assert (await child.read())["type"] == "hello"
         yield Stand(box, door, model, child, options)
@@ -102,9 +113,11 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
 
 async def _eliza(stack: AsyncExitStack, box: Box, url: str, folder: Path) -> str:
     install(print)
-    known = {"DOOLITTLE_URL": url, "DOOLITTLE_TIMEOUT": "60", "DOOLITTLE_KEY": await box.key("eliza", agent="eliza")}
-    path = character(folder, "eliza", **known, **STEPS)
+    known = {"DOOLITTLE_URL": url, "DOOLITTLE_TIMEOUT": "60", **STEPS}
+    keys = {name: await box.key(name, agent=name) for name in ("eliza", PLAIN)}
+    eliza = character(folder, "eliza", **known, DOOLITTLE_KEY=keys["eliza"], DOOLITTLE_ROUTE_KEY=ROUTE)
+    plain = character(folder, PLAIN, **known, DOOLITTLE_KEY=keys[PLAIN])
     env = {"PLUGINS": str(PLUGIN), "LOG_LEVEL": "warn"}
-    server = await ElizaServer(folder / "elizaos", key=KEY, agents=path, env=env).start()
+    server = await ElizaServer(folder / "elizaos", key=KEY, agents=f"{eliza},{plain}", env=env).start()
     stack.push_async_callback(server.stop)
     return server.url

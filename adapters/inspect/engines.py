@@ -1,0 +1,71 @@
+"""One agent by each of its engines: switched through the gateway, and switched back whatever happens."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from adapters.errors import BadArguments, GatewayError
+from adapters.inspect.session import Outcome, asked
+from adapters.spi import Door
+
+ALL = "all"
+NONE = (
+    "engines are chosen for characters (doolittle add character) and for ElizaOS agents that have the plugin; compare"
+    " others by --agent a,b,c"
+)
+
+
+async def by_engine(door: Door, agent: str, wanted: str, run: Callable[[], Awaitable[Outcome]]) -> list[Outcome]:
+    """An arm for each engine of `wanted` ("all", or names by commas). One that cannot be run is an arm that says why.
+
+    Raises `BadArguments` for an agent that has no engines, and for names of none, before anything is run.
+    """
+    slug = asked(door, agent).tool.agent
+    found = await _engines(door, slug)
+    names = found["engines"] if wanted == ALL else [name for name in wanted.split(",") if name]
+    known = {*found["engines"], *found["missing"]}
+    if strange := [name for name in names if name not in known]:
+        there = ", ".join(found["engines"]) or "none"
+        raise BadArguments(f"'{slug}' has no engine '{strange[0][:40]}'; there are: {there}")
+    absent = found["missing"] if wanted == ALL else {n: found["missing"][n] for n in names if n in found["missing"]}
+    arms: list[Outcome] = []
+    present = [name for name in names if name not in absent]
+    async with _restored(door, slug, found["chosen"]):
+        for number, name in enumerate(present, 1):
+            sys.stderr.write(f"{agent} on {name} ({number} of {len(present)}) …\n")
+            arms.append(replace(await _one(door, slug, name, run), agent=agent, engine=name))
+    return [*arms, *(Outcome(agent, [], 0.0, {}, name, why) for name, why in absent.items())]
+
+
+async def _engines(door: Door, slug: str) -> dict[str, Any]:
+    try:
+        return await door.manage("GET", f"/v1/agents/{slug}/engine")
+    except BadArguments as fault:
+        raise BadArguments(f"{fault.public}; {NONE}") from fault
+
+
+async def _one(door: Door, slug: str, name: str, run: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    try:
+        await door.manage("PUT", f"/v1/agents/{slug}/engine", {"engine": name})
+        return await run()
+    except GatewayError as fault:
+        return Outcome("", [], 0.0, {}, fault=fault.public)
+
+
+@asynccontextmanager
+async def _restored(door: Door, slug: str, engine: str) -> AsyncIterator[None]:
+    """Who breaks this off gets the former engine back too."""
+    try:
+        yield
+    finally:
+        await asyncio.shield(_back(door, slug, engine))
+
+
+async def _back(door: Door, slug: str, engine: str) -> None:
+    try:
+        await door.manage("PUT", f"/v1/agents/{slug}/engine", {"engine": engine})
+    except GatewayError as fault:
+        sys.stderr.write(f"'{slug}' does not think by '{engine}' again: {fault.public}\n")
