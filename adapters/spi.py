@@ -10,7 +10,7 @@ network can.
 """
 # contract: ready
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ __all__ = [
     "Switches", "Text", "Tool", "Upstream", "View", "Visit", "Within",
 ]  # fmt: skip
 
-Invoke: TypeAlias = Callable[[Call], AsyncIterator[Event]]
+Invoke: TypeAlias = Callable[[Call], AsyncGenerator[Event, None]]
 
 
 # ---- reaching into a network ------------------------------------------------------------------------------------

@@ -87,7 +87,6 @@ class Server:
         self, gateway: Gateway, app: ASGI, sock: socket.socket, on_ready: Callable[[Gateway], None] | None
     ) -> None:
         server = uvicorn.Server(_config(app, self._settings))
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -130,7 +129,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _config(app: ASGI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http="httptools",
         ws="none",
         lifespan="off",

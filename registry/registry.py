@@ -1,7 +1,7 @@
 """The registry: takes lists of agents in, gives each its names, keeps all of it, and swaps the snapshot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -167,7 +167,7 @@ class Registry:
         self._stored = {n: v for n, v in self._stored.items() if n != name} | ({name: view} if view else {})
         self._swap(revision)
 
-    async def changes(self) -> AsyncIterator[int]:
+    async def changes(self) -> AsyncGenerator[int, None]:
         """The revision, each time it grew. A slow listener gets the newest, not each."""
         seen = self.snapshot.revision
         while True:

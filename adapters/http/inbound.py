@@ -78,7 +78,7 @@ class HttpInbound:
 
     async def _last(self, call: Call, patience: float | None) -> Event | None:
         """The last event; None where the caller's patience ran out before: the call then goes on. Raises errors."""
-        async with aclosing(self._invoke(call)) as events:  # type: ignore[type-var]
+        async with aclosing(self._invoke(call)) as events:
             if not patience:
                 return good(await ending(events))
             waiting = asyncio.ensure_future(ending(events))
@@ -94,7 +94,7 @@ class HttpInbound:
 
     async def _detach(self, call: Call, send: Send) -> None:
         """Answers as soon as the call was admitted; an error before that is answered as one."""
-        async with aclosing(self._invoke(call)) as events:  # type: ignore[type-var]
+        async with aclosing(self._invoke(call)) as events:
             first = asyncio.ensure_future(anext(events))
             await asyncio.wait({first}, timeout=ADMITTED)
             if first.done() and isinstance(event := first.result(), Error):

@@ -126,7 +126,7 @@ class Speaker:
         except Unknown as fault:
             yield chat.say(fault.public)
             return
-        async with aclosing(self._invoke(call)) as events:  # type: ignore[type-var]
+        async with aclosing(self._invoke(call)) as events:
             async for message in self._told(to, call.tool, events):
                 yield message
 
@@ -181,7 +181,7 @@ class Speaker:
 
     async def _result(self, call: Call) -> Result:
         """Raises the error that the call ended with; a question back is one too."""
-        async with aclosing(self._invoke(call)) as events:  # type: ignore[type-var]
+        async with aclosing(self._invoke(call)) as events:
             async for event in events:
                 match event:
                     case Result():

@@ -57,7 +57,7 @@ def _plain(app: FastAPI) -> Any:
         async def replay() -> Scope:
             return whole.pop() if whole else await receive()
 
-        await app({**scope, "path_params": {}}, replay, send)  # type: ignore[arg-type]
+        await app({**scope, "path_params": {}}, replay, send)
 
     return run
 

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -61,7 +61,7 @@ class RemoteDoor:
         self.catalog = RemoteCatalog(client)
         self.caller = Caller("remote")
 
-    async def invoke(self, call: Call) -> AsyncIterator[Event]:
+    async def invoke(self, call: Call) -> AsyncGenerator[Event, None]:
         said: dict[str, Any] = {"id": call.id, "arguments": dict(call.arguments), "conversation": call.conversation}
         said |= {"timeout": call.remaining, "budget": None if call.budget is None else str(call.budget)}
         if call.answer is not None:

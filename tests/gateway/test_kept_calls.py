@@ -178,8 +178,8 @@ async def test_calls_that_never_began_are_forgotten_without_a_trace(tmp_path: Pa
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await stream.aclose()  # type: ignore[attr-defined]
-    await until(lambda: not box.calls.running())  # type: ignore[attr-defined]
+        await stream.aclose()
+    await until(lambda: not box.gateway.calls.running())
     for n in range(5):
         await events(box, call(box, id=f"m{n}"))
     assert box.gateway.calls._bytes == sum(r.size for r in box.gateway.calls._calls.values())
@@ -228,7 +228,7 @@ async def test_detached_goes_on_and_is_cancelled_by_its_id(kept: Box, far: World
 async def test_following_begins_at_the_first_event_and_hanging_up_leaves_the_call(kept: Box, far: World) -> None:
     mine = asyncio.create_task(events(kept, call(kept, "job", arguments={"text": "wait"})))
     await until(lambda: "c1" in far.jobs)
-    async with aclosing(kept.calls.follow("c1", kept.caller)) as peek:  # type: ignore[type-var]
+    async with aclosing(kept.gateway.calls.follow("c1", kept.caller)) as peek:
         await anext(peek)
     assert far.running == 1
     far.jobs["c1"].done.set()

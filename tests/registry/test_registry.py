@@ -131,7 +131,7 @@ async def test_listeners_hear_of_the_last_change(opened: tuple[Store, Registry])
 
 async def test_a_listener_leaves_cleanly(opened: tuple[Store, Registry]) -> None:
     _, registry = opened
-    async with aclosing(registry.changes()) as changes:  # type: ignore[type-var]
+    async with aclosing(registry.changes()) as changes:
         waiting = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(0)
         await registry.take(listed(agent("a", "ask")))

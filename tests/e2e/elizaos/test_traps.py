@@ -8,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from adapters.elizaos.outbound import ElizaOutbound
+from adapters.elizaos.sessions import SessionRoute
 from adapters.errors import BadArguments, Full, GatewayError, Refused, TimedOut, Unreachable
 from adapters.spi import Call, Caller, Error, Event, Result, Upstream
 from examples.tour.eliza import ElizaServer
@@ -42,10 +44,17 @@ async def test_both_agents_are_tools_described_from_their_characters(home: Box) 
         assert words in tools["eliza__ask"].description
 
 
+def route(home: Box) -> SessionRoute:
+    """The way by the plain API."""
+    outbound = home.gateway.upstreams.find("home").outbound
+    assert isinstance(outbound, ElizaOutbound)
+    return outbound._plain
+
+
 async def test_a_second_list_changes_nothing_though_the_server_shuffles(home: Box) -> None:
     before = home.catalog.revision
     for _ in range(3):
-        home.gateway.upstreams.find("home").outbound._plain._details.clear()  # type: ignore[attr-defined]
+        route(home)._details.clear()
         assert await home.refresh("home")
     assert home.catalog.revision == before
 
@@ -60,7 +69,7 @@ async def test_a_conversation_uses_one_session_and_one_request_a_call(home: Box)
     async def count(request: httpx2.Request) -> None:
         requests.append(f"{request.method} {request.url.path.rsplit('/', 1)[-1]}")
 
-    home.gateway.upstreams.find("home").outbound._plain._http.event_hooks["request"].append(count)  # type: ignore[attr-defined]
+    route(home)._http.event_hooks["request"].append(count)
     for number in range(3):
         assert str(number) in await said(home, f"number {number}", conversation="one")
     assert requests == ["POST sessions"] + ["POST messages"] * 3

@@ -14,6 +14,7 @@ from mcp.client.stdio import stdio_client
 from examples.tour.eliza import NODE, ElizaServer, npm_ci
 from gateway.testing import Box
 from tests.e2e.conftest import KEY
+from tests.e2e.mcp.answers import text
 
 pytestmark = pytest.mark.e2e
 HERE = Path(__file__).parent
@@ -66,12 +67,11 @@ async def test_python(target: str | list[str], mode: str, version: str) -> None:
         assert client.protocol_version == version
         assert [tool.name for tool in (await client.list_tools()).tools] == ["eliza__ask", "higgins__ask"]
         answer = await client.call_tool("eliza__ask", {"message": "from Python"})
-        assert [block.text for block in answer.content] == ["You said: from Python"]  # type: ignore[union-attr]
+        assert text(answer) == "You said: from Python"
         failed = await client.call_tool("eliza__ask", {"message": "!act TEST_FAILS now"})
         assert failed.is_error
-        text = failed.content[0].text  # type: ignore[union-attr]
-        assert "eliza__ask" in text
-        assert "no such flower" in text
+        assert "eliza__ask" in text(failed)
+        assert "no such flower" in text(failed)
 
 
 @pytest.mark.usefixtures("npm")

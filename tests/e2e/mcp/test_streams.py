@@ -16,15 +16,12 @@ from mcp.shared.exceptions import MCPError
 from adapters.spi import Upstream
 from gateway.testing import Box
 from tests.e2e.mcp import eyes, outcome, upstreams
+from tests.e2e.mcp.answers import text
 from tests.e2e.mcp.child import EVERYTHING, environment, everything
 
 pytestmark = pytest.mark.e2e
 MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
 Step = tuple[float, float | None, str | None]
-
-
-def text(result: t.CallToolResult) -> str:
-    return "\n".join(block.text for block in result.content if isinstance(block, t.TextContent))
 
 
 async def inside(box: Box, url: str, **more: Any) -> str:
