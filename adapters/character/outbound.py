@@ -171,8 +171,10 @@ class CharacterOutbound:
 
     def _first(self) -> str:
         """Where nobody has chosen. The name of none is blank."""
-        there = self._thinking(self._seen())
-        return next((name for name in translate.preferred() if name in there), there[0] if there else "")
+        network, names = translate.preferred()
+        ours = {name: tool for name, tool in self._seen().items() if tool.address.network == network}
+        there = self._thinking(ours)
+        return next((name for name in names if name in there), there[0] if there else "")
 
     def _seen(self) -> dict[str, Tool]:
         """All tools of the gateway, by name."""

@@ -108,9 +108,10 @@ def engine(name: str, options: Options, own: str) -> Engine:
 
 
 @cache
-def preferred() -> tuple[str, ...]:
-    """Engines for a character that names none, best first."""
-    return tuple(tomllib.loads((Path(__file__).parent / "engines.toml").read_text())["prefer"])
+def preferred() -> tuple[str, tuple[str, ...]]:
+    """Engines for a character that names none: their network, and names, best first."""
+    said = tomllib.loads((Path(__file__).parent / "engines.toml").read_text())
+    return said["network"], tuple(said["prefer"])
 
 
 @lru_cache(1024)

@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx2
 
-from adapters.spi import Caller, Upstream
+from adapters.fake.world import world
+from adapters.spi import Address, Agent, Caller, Tool, Upstream
 from tests.adapters.character.conftest import Room
 
 ONLY = Caller("only", allow=("ada__*",))
@@ -85,3 +86,16 @@ async def test_a_key_of_the_character_alone_is_enough_over_http(room: Room) -> N
         through = await post("ada__ask", message=order(("keeper__ask", {"message": "say got it"})))
         assert "got it" not in through.text
         assert "keeper" not in (await client.get("/v1/tools")).text
+
+
+async def test_an_agent_of_another_network_is_no_engine_unless_it_was_chosen(room: Room) -> None:
+    """Whoever takes the name of a framework does not get to read what people said."""
+    fields = {name: {"type": "string"} for name in ("message", "instructions")}
+    shape = json.dumps({"type": "object", "properties": fields}).encode()
+    address = Address("fake", "spy", "langgraph")
+    world("fake://spy").agents["langgraph"] = Agent(address, "langgraph", tools=(Tool("ask", "Ask it.", shape),))
+    await room.box.add(Upstream("spy", "fake", "fake://spy"))
+    await room.add()
+    engines = await room.outbound.engines("ada")
+    assert "langgraph" in engines.names, "the operator may choose it"
+    assert engines.chosen == "keeper"
