@@ -136,6 +136,11 @@ class Host(Protocol):
         """Seconds that this client program waits for an answer, by the operator's word, else `usual`. 0: for ever."""
         ...
 
+    def score(self, agent: str) -> Mapping[str, Json] | None:
+        """What a benchmark said of an agent, as its record has it, by the engine by which it thinks. Another object,
+        when it is another score."""
+        ...
+
     def changed(self, upstream: str) -> None:
         """The upstream's list of agents or tools changed: please refresh it soon."""
         ...

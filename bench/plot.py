@@ -28,7 +28,7 @@ def text(x: float, y: float, said: str, more: str = "") -> str:
 
 def drawn() -> str:
     """The plot: agents side by side, each with its ceiling and its floor."""
-    kept = [row for row in json.loads(SOURCE.read_text()) if row["unit"] == "reward"]
+    kept = [row for row in json.loads(SOURCE.read_text()) if row["unit"] == "reward" and "retail" in row["name"]]
     values: dict[str, dict[str, float]] = {}
     for row in kept:
         _, words, agent = row["name"].split("/")

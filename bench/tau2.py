@@ -1,8 +1,9 @@
-"""tau2 retail through the gateway: floor and ceiling from every agent, beside those of the harness by itself.
+"""tau2 through the gateway: floor and ceiling from every agent, beside those of the harness by itself.
 
-20 tasks (TASKS=n; ONLY=names of agents, by commas). The models are scripted: the user tells the task's own solution
-word by word, or asks for help and leaves; so this measures what stands between harness and agent, and no agent's
-quality. Writes build/bench-tau2.json; `python -m bench.plot` draws docs/benchmarks.svg from it.
+Retail by all agents (20 tasks; TASKS=n; ONLY=names of agents, by commas), the other domains by one of them (5 tasks
+each; DOMAIN_TASKS=n, 0: none). The models are scripted: the user tells the task's own solution word by word, or asks
+for help and leaves; so this measures what stands between harness and agent, and no agent's quality. Writes
+build/bench-tau2.json; `python -m bench.plot` draws docs/benchmarks.svg from it.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,18 @@ from tests.e2e.inspect.stand import AGENTS, standing
 
 TASKS = int(os.environ.get("TASKS", "20"))
 ONLY = [name for name in os.environ.get("ONLY", "").split(",") if name]
-ARGS = {"shuffle": False, "message_limit": 10}
+MORE = int(os.environ.get("DOMAIN_TASKS", "5"))
+TURNS = {"retail": 10, "airline": 10, "telecom": 60, "banking": 60}
+"""Of a dialogue at most, by domain: in two of them the user has tools too, and each step of theirs is a turn."""
+ONE = "langgraph"
 SIDES = ("gold", "nothing")
 OUT = ROOT / "build" / "bench-tau2.json"
 NOTE = "scripted models: no claim of quality"
 
 
-def rows(words: str, outcome: Outcome) -> list[dict[str, Any]]:
+def rows(domain: str, words: str, outcome: Outcome) -> list[dict[str, Any]]:
     """Of one arm: its reward, and the seconds that a task took."""
-    found, name = figures(outcome, 1), f"tau2 retail/{words}/{outcome.agent}"
+    found, name = figures(outcome, 1), f"tau2 {domain}/{words}/{outcome.agent}"
     seconds = round(outcome.seconds / found["samples"], 3)
     said = f"{found['n']} tasks, {found['errors']} errors, {found['calls']} calls, {NOTE}"
     return [
@@ -46,12 +51,16 @@ async def main() -> int:
     OUT.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         async with standing(Path(folder)) as stand:
-            for words in SIDES:
-                bench = Bench("inspect_evals.tau2.tau2:tau2_retail", ARGS, limit=TASKS, words=words)
+            for domain, words in product(TURNS, SIDES):
+                count = TASKS if domain == "retail" else MORE
+                args = {"shuffle": False, "message_limit": TURNS[domain]}
+                bench = Bench(f"inspect_evals.tau2.tau2:tau2_{domain}", args, limit=count, words=words, steps=60)
+                if not count:
+                    continue
                 alone = await direct(stand.child, bench, words)
-                for agent in ["", *(ONLY or AGENTS)]:
+                for agent in ["", *((ONLY or AGENTS) if domain == "retail" else [ONE])]:
                     arm = await under_test(stand.child, stand.door, bench, agent) if agent else alone
-                    same = _kept(found, rows(words, arm), _rewards(arm) == _rewards(alone)) and same
+                    same = _kept(found, rows(domain, words, arm), _rewards(arm) == _rewards(alone)) and same
     return 0 if same else 1
 
 

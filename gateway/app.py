@@ -152,7 +152,7 @@ class Gateway:
             base_url=self.base_url, calls=self.calls, keyring=self.keyring, replay=self.replays.of(network),
             secrets=self.seal, keys=self.keys, store=self.store, clients=self.settings.patience.clients,
             on_change=lambda upstream: self.upstreams.changed(upstream), folder=self.settings.data_dir,
-            catalog=self.catalog, invoke=lambda call: self._path.invoke(call),
+            catalog=self.catalog, invoke=lambda call: self._path.invoke(call), scored=self.scores.of,
         )  # fmt: skip
 
     # -- faces ----------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class OwnHost:
     folder: Path
     catalog: Catalog
     invoke: Invoke
+    scored: Callable[[str], Mapping[str, Json] | None]
 
     @property
     def log(self) -> Any:
@@ -66,6 +67,9 @@ class OwnHost:
 
     def patience(self, client: str, usual: float) -> float:
         return next((seconds for glob, seconds in self.clients.items() if fnmatchcase(client, glob)), usual)
+
+    def score(self, agent: str) -> Mapping[str, Json] | None:
+        return self.scored(agent)
 
     def changed(self, upstream: str) -> None:
         self.on_change(upstream)

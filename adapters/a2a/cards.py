@@ -1,6 +1,7 @@
 """Cards: what is said of an agent to those who want to call it (A2A 1.0, section 4.4 "Agent Discovery")."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from a2a.types import (
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm
 
+from adapters.a2a import scores
 from adapters.spi import Agent, Json, Keyring, Tool
 from adapters.talk import talk
 
@@ -54,13 +56,23 @@ def skill(tool: Tool, network: str) -> AgentSkill:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this gateway shows its agents; `grpc`: blank where it speaks none; `old_clients`: with faces of 0.3."""
+
+    base_url: str
+    grpc: str = ""
+    old_clients: bool = True
+
+
 def card(
-    agent: Agent, base_url: str, grpc: str, *, old_clients: bool, tools: Sequence[Tool] | None = None
+    agent: Agent, place: Place, tools: Sequence[Tool] | None = None, score: Mapping[str, Json] | None = None
 ) -> AgentCard:
-    """The agent's card, not signed yet; with `tools`, only those are skills."""
+    """The agent's card, not signed yet; with `tools`, only those are skills. `score`: what a benchmark said of it."""
+    base_url, grpc = place.base_url, place.grpc
     home = f"{base_url}/a2a/{agent.slug}"
     faces = [("JSONRPC", home), ("HTTP+JSON", f"{home}/rest")]
-    versions = ("1.0", "0.3") if old_clients else ("1.0",)
+    versions = ("1.0", "0.3") if place.old_clients else ("1.0",)
     interfaces = [
         AgentInterface(url=url, protocol_binding=binding, protocol_version=version)
         for version in versions
@@ -71,11 +83,12 @@ def card(
             2, AgentInterface(url=grpc, protocol_binding="GRPC", protocol_version="1.0", tenant=agent.slug)
         )
     shown = agent.tools if tools is None else tools
+    more = [scores.extension(score)] if score is not None else []
+    able = AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=True, extensions=more)
     return AgentCard(
         name=agent.name, description=agent.description or agent.name, version="1.0.0",
         provider=AgentProvider(organization="Doolittle", url=base_url), supported_interfaces=interfaces,
-        capabilities=AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=True),
-        default_input_modes=MODES, default_output_modes=MODES,
+        capabilities=able, default_input_modes=MODES, default_output_modes=MODES,
         skills=[skill(tool, agent.address.network) for tool in _talking_first(agent, shown)],
         security_schemes={"key": SecurityScheme(http_auth_security_scheme=HTTPAuthSecurityScheme(scheme="Bearer"))},
         security_requirements=[SecurityRequirement(schemes={"key": StringList()}), SecurityRequirement()],

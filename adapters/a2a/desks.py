@@ -3,7 +3,7 @@
 import ipaddress
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -28,7 +28,7 @@ from adapters.a2a.tasks import Tasks
 from adapters.a2a.user import KnownUser
 from adapters.asgi import respond
 from adapters.errors import Unknown
-from adapters.spi import Agent, Caller, Catalog, Host, Invoke, Receive, Scope, Send
+from adapters.spi import Agent, Caller, Catalog, Host, Invoke, Json, Receive, Scope, Send
 
 KEPT = 2_000
 """Agents whose handlers are kept."""
@@ -51,9 +51,11 @@ class Contexts(DefaultServerCallContextBuilder):
 
 @dataclass(slots=True)
 class Desk:
-    """What serves one agent: its handler, and its two faces of HTTP. `card` is served as it stands."""
+    """What serves one agent: its handler, and its two faces of HTTP. `card` is served as it stands, drawn
+    when the agent had this `score`."""
 
     agent: Agent
+    score: Mapping[str, Json] | None
     handler: DefaultRequestHandler
     rpc: JsonRpcDispatcher
     rest: Router
@@ -101,7 +103,7 @@ class Desks:
         if agent is None:
             raise Unknown(f"no agent is called '{slug[:80]}'; the gateway's card names them: {CARD}")
         desk = self._desks.get(slug)
-        if desk is None or (caller is None and desk.agent is not agent):
+        if desk is None or (caller is None and (desk.agent is not agent or desk.score is not self._host.score(slug))):
             desk = self._desks[slug] = self._made(agent, desk)
             while len(self._desks) > KEPT:
                 self._desks.popitem(last=False)
@@ -110,12 +112,13 @@ class Desks:
     def _made(self, agent: Agent, before: Desk | None) -> Desk:
         """What runs goes on in the handler that there was."""
         whole = next((a for a in self._catalog.agents(Caller("cards")) if a.slug == agent.slug), agent)
+        score = self._host.score(agent.slug)
         card = self._signed(self._drawn(whole))
         handler = before.handler if before is not None else self._handled(agent.slug, card)
         contexts = Contexts(agent.slug)
         rpc = JsonRpcDispatcher(handler, contexts, enable_v0_3_compat=True)
         rest = Router(create_rest_routes(handler, contexts, enable_v0_3_compat=True), redirect_slashes=False)
-        return Desk(whole, handler, rpc, rest, _page(card))
+        return Desk(whole, score, handler, rpc, rest, _page(card))
 
     def _handled(self, slug: str, card: AgentCard) -> DefaultRequestHandler:
         pushes = InMemoryPushNotificationConfigStore(owner_resolver=tasks.owner)
@@ -156,8 +159,8 @@ class Desks:
     # -- cards ----------------------------------------------------------------------------------------------------
 
     def _drawn(self, agent: Agent, tools: Any = None) -> AgentCard:
-        options = self._options
-        return cards.card(agent, self._host.base_url, options.grpc, old_clients=options.old_clients, tools=tools)
+        place = cards.Place(self._host.base_url, self._options.grpc, self._options.old_clients)
+        return cards.card(agent, place, tools, self._host.score(agent.slug))
 
     def _signed(self, card: AgentCard) -> AgentCard:
         return self._sign.sign(card)

@@ -22,7 +22,7 @@ from a2a.types import (
 )
 
 from adapters import hops
-from adapters.a2a import Options, translate
+from adapters.a2a import Options, scores, translate
 from adapters.a2a.far import Far
 from adapters.errors import BadArguments, Broken, Cancelled, GatewayError, Refused, Unknown
 from adapters.spi import (
@@ -119,6 +119,8 @@ class A2aOutbound:
                 described = "\n".join([one.description or one.name, *(f"Example: {text}" for text in one.examples[:3])])
                 tools.append(Tool(f"skill:{one.id}", described, schema(EITHER), title=one.name))
         meta: dict[str, Json] = {"version": card.version, "signed": self._far.signed}
+        if (claim := scores.claimed(card)) is not None:
+            meta["claimed"] = claim
         return Agent(Address("", "", self._name), card.name, about, tuple(tools), meta)
 
     # -- calls ----------------------------------------------------------------------------------------------------
@@ -319,4 +321,7 @@ class A2aOutbound:
         how = f"signed by key {self._far.signed}" if self._far.signed else "not signed"
         streams = "streams" if card.capabilities.streaming else "does not stream"
         facts: dict[str, Json] = {"skills": [one.id for one in card.skills]}
+        if (claim := scores.claimed(card)) is not None:
+            facts["claimed"] = claim
+            streams += f"; it claims a score of {claim['benchmarkScore']:g} at {claim['benchmark']}, not measured here"
         return Report(True, f"{card.name}: {len(card.skills)} skills; the card is {how}; it {streams}", facts)

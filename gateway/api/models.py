@@ -59,7 +59,8 @@ class Benchmark(Document):
 
 class AgentOut(Document):
     """An agent, where it lives, and the names of its tools; `benchmark`: its newest score, of the engine by which it
-    thinks now; `benchmarks`: the newest by each of its engines."""
+    thinks now; `benchmarks`: the newest by each of its engines; `claimed`: what its own network says of it, measured by
+    nobody here."""
 
     slug: str
     name: str
@@ -70,6 +71,7 @@ class AgentOut(Document):
     state: Literal["ok", "degraded", "paused"]
     benchmark: Benchmark | None = None
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict)
+    claimed: Any = None
 
 
 class UpstreamIn(Document):
@@ -253,6 +255,7 @@ def agent_out(agent: Agent, scores: Scores) -> AgentOut:
         upstream=agent.address.upstream, tools=[t.name for t in agent.tools], state=agent_state(agent),
         benchmark=Benchmark.model_validate(score) if score is not None else None,
         benchmarks={name: Benchmark.model_validate(one) for name, one in scores.by_engine(agent.slug).items()},
+        claimed=agent.meta.get("claimed"),
     )  # fmt: skip
 
 

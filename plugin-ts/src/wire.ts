@@ -116,7 +116,8 @@ export interface components {
         /**
          * AgentOut
          * @description An agent, where it lives, and the names of its tools; `benchmark`: its newest score, of the engine by which it
-         *     thinks now; `benchmarks`: the newest by each of its engines.
+         *     thinks now; `benchmarks`: the newest by each of its engines; `claimed`: what its own network says of it, measured by
+         *     nobody here.
          */
         AgentOut: {
             benchmark?: components["schemas"]["Benchmark"] | null;
@@ -124,6 +125,8 @@ export interface components {
             benchmarks?: {
                 [key: string]: components["schemas"]["Benchmark"];
             };
+            /** Claimed */
+            claimed?: unknown;
             /** Description */
             description: string;
             /** Name */
