@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx2
 import structlog
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from adapters.errors import Full
 from adapters.spi import Call, Caller, Calls, Catalog, Evidence, Invoke, Json, Keyring, State, Tool, Within
 from gateway.egress import Clients
 from gateway.keys import Keys
@@ -97,6 +99,26 @@ class StoredState:
             connection.execute(delete(table).where(*self._at(key)))
 
         await self._store.run(write)
+
+    async def write(self, changes: Mapping[str, bytes | None]) -> None:
+        gone = delete(table).where(table.c.namespace == self._namespace, table.c.key == bindparam("at"))
+        kept = [
+            {"namespace": self._namespace, "key": key, "value": value}
+            for key, value in changes.items()
+            if value is not None
+        ]
+
+        def write(connection: Connection) -> None:
+            if not changes:
+                return
+            connection.execute(gone, [{"at": key} for key in changes])
+            if kept:
+                connection.execute(insert(table), kept)
+
+        try:
+            await self._store.run(write)
+        except SQLAlchemyError as fault:
+            raise Full("the database takes no writes", detail=str(getattr(fault, "orig", fault))) from fault
 
     async def items(self) -> Sequence[tuple[str, bytes]]:
         here = table.c.namespace == self._namespace

@@ -16,16 +16,17 @@ from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_rest_routes
 from a2a.server.routes.common import DefaultServerCallContextBuilder
 from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
-from a2a.server.tasks import BasePushNotificationSender, InMemoryPushNotificationConfigStore
 from a2a.types import AgentCard
 from starlette.requests import Request
 from starlette.routing import Router
 
-from adapters.a2a import FaceOptions, bridge, cards, tasks
+from adapters.a2a import FaceOptions, cards
 from adapters.a2a.executor import Executor
 from adapters.a2a.inbound import CARD
 from adapters.a2a.tasks import Tasks
+from adapters.a2a.teller import Teller
 from adapters.a2a.user import KnownUser
+from adapters.a2a.user import context as context_of
 from adapters.asgi import respond
 from adapters.errors import Unknown
 from adapters.spi import Agent, Caller, Catalog, Host, Invoke, Json, Receive, Scope, Send
@@ -44,7 +45,7 @@ class Contexts(DefaultServerCallContextBuilder):
         built = super().build(request)
         caller: Caller = request.scope["caller"]
         state = {**built.state, "caller": caller}
-        made = tasks.context(self._slug, KnownUser(caller), state)
+        made = context_of(self._slug, KnownUser(caller), state)
         made.requested_extensions = built.requested_extensions
         return made
 
@@ -74,16 +75,19 @@ class Desks:
         self._others: list[DefaultRequestHandler] = []
         self._own: JsonRpcDispatcher | None = None
         self._signer: cards.Signer | None = None
-        self._tasks = Tasks(host.state("tasks"))
+        self._tasks = Tasks(host)
+        self._teller = Teller(host.client(*options.push_to), self._tasks.pushes)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         logging.getLogger("a2a").setLevel(logging.CRITICAL)  # what goes wrong is told to the caller, and audited
         async with AsyncExitStack() as stack:
-            self._http = await stack.enter_async_context(bridge.client(self._host.client(*self._options.push_to)))
-            await self._tasks.load()
+            due = await self._tasks.load()
             stack.push_async_callback(self._tasks.close)
+            stack.push_async_callback(self._teller.close)
             stack.push_async_callback(self._close)
+            for ear, task in due:
+                self._teller.catch_up(ear, task)
             if self._options.grpc:
                 from adapters.a2a.grpc_face import serve as serve_grpc  # gRPC is loaded by those who want it
 
@@ -121,8 +125,6 @@ class Desks:
         return Desk(whole, score, handler, rpc, rest, _page(card))
 
     def _handled(self, slug: str, card: AgentCard) -> DefaultRequestHandler:
-        pushes = InMemoryPushNotificationConfigStore(owner_resolver=tasks.owner)
-
         async def extended(_card: AgentCard, context: ServerCallContext) -> AgentCard:
             if not slug:
                 return self._own_card_for(context.state["caller"])
@@ -132,7 +134,7 @@ class Desks:
 
         return DefaultRequestHandler(
             agent_executor=Executor(slug, self._invoke, self._catalog), task_store=self._tasks, agent_card=card,
-            push_config_store=pushes, push_sender=BasePushNotificationSender(self._http, pushes),
+            push_config_store=self._tasks.pushes, push_sender=self._teller,
             extended_agent_card=card, extended_card_modifier=extended, push_url_validator=self._may_push,
         )  # fmt: skip
 

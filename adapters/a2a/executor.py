@@ -18,6 +18,7 @@ from google.protobuf.json_format import MessageToDict
 from adapters import hops
 from adapters.a2a import translate
 from adapters.a2a.cards import skill_id
+from adapters.a2a.tasks import LASTING
 from adapters.errors import BadArguments, CallerError, GatewayError, Unknown
 from adapters.spi import (
     LAST,
@@ -58,6 +59,7 @@ class Executor(AgentExecutor):
         task, message = context.current_task, context.message
         assert message is not None
         call = self._call(context, message)  # errors of the protocol, before there is a task
+        context.call_context.state[LASTING] = bool(context.configuration and context.configuration.return_immediately)
         known = context.task_id or "", task.context_id if task else context.context_id or ""
         updater = TaskUpdater(event_queue, *known)
         async with aclosing(_events(self._invoke(call))) as events:

@@ -10,8 +10,8 @@ from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.request_handlers.grpc_handler import DefaultGrpcServerCallContextBuilder, GrpcHandler
 from a2a.types import a2a_pb2_grpc
 
-from adapters.a2a import tasks
 from adapters.a2a.user import KnownUser
+from adapters.a2a.user import context as context_of
 from adapters.errors import BadArguments, GatewayError, Unauthenticated
 from adapters.spi import Caller, Evidence, Host
 
@@ -29,7 +29,7 @@ class _Contexts(DefaultGrpcServerCallContextBuilder):
         built = super().build(context)
         headers = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         state = {**built.state, "caller": self._caller, "headers": headers}
-        made = tasks.context(self._slug, KnownUser(self._caller), state)
+        made = context_of(self._slug, KnownUser(self._caller), state)
         made.requested_extensions = built.requested_extensions
         return made
 

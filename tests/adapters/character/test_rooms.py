@@ -1,6 +1,7 @@
 """Rooms with several people: who said what, a relationship with each, and nobody's private room told to another."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -147,6 +148,8 @@ class Nowhere:
     async def put(self, key: str, value: bytes) -> None: ...
 
     async def delete(self, key: str) -> None: ...
+
+    async def write(self, changes: Mapping[str, bytes | None]) -> None: ...
 
     def state(self, namespace: str) -> State:
         return self
