@@ -61,13 +61,13 @@ class Functions:
         )
         return [str(text)[:SHORT] for text in told if text]
 
-    async def evaluate(self, turn: Turn, log: Any) -> None:
-        """After a turn: the relationship, and what the evaluators found to be kept."""
-        relate(turn)
+    async def evaluate(self, turn: Turn, log: Any) -> bool:
+        """After a turn: what the evaluators found to be kept. Whether there are any."""
         for name, one in self._evaluators.items():
             found = await self._one(name, one, turn, SLOW, log)
             for fact in [found] if isinstance(found, str) else found or ():
                 turn.person.learn(str(fact), turn.room)
+        return bool(self._evaluators)
 
     async def _one(self, name: str, function: Function, turn: Turn, seconds: float, log: Any) -> Any:
         try:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.character import Options, translate
-from adapters.character.functions import Functions, Turn
+from adapters.character.functions import Functions, Turn, relate
 from adapters.character.people import People
 from adapters.character.persona import Persona
 from adapters.character.translate import Engine, Known
@@ -107,7 +107,7 @@ class CharacterOutbound:
         async with aclosing(self._thought(within, engine, arguments)) as events:
             async for event in events:
                 if isinstance(event, Result):
-                    self._heard(known, event.text)
+                    await self._heard(known, event.text)
                 yield event
 
     async def _known(self, call: Call) -> Known:
@@ -139,19 +139,21 @@ class CharacterOutbound:
                     case _:
                         pass
 
-    def _heard(self, known: Known, answer: str) -> None:
-        """The turn is remembered at once; what evaluators find, soon after."""
-        person = known.room.person
-        person.hear(known.message, answer, known.room.name)
-        self._people.keep(person)
-        task = asyncio.create_task(self._evaluated(known, answer), name=f"evaluators of {self._upstream.name}")
+    async def _heard(self, known: Known, answer: str) -> None:
+        """The turn is remembered, and is in the store, before its answer is given; what the operator's evaluators find,
+        soon after. Where it cannot be written, the answer is given all the same, and it is tried again."""
+        turn = Turn(self._persona, known.room.person, known.room.name, known.message, answer)
+        turn.person.hear(known.message, answer, known.room.name)
+        relate(turn)
+        if self._people.keep(turn.person):
+            await self._people.written()
+        task = asyncio.create_task(self._evaluated(turn), name=f"evaluators of {self._upstream.name}")
         self._after.add(task)
         task.add_done_callback(self._after.discard)
 
-    async def _evaluated(self, known: Known, answer: str) -> None:
-        turn = Turn(self._persona, known.room.person, known.room.name, known.message, answer)
-        await self._functions.evaluate(turn, self._host.log)
-        self._people.keep(turn.person)
+    async def _evaluated(self, turn: Turn) -> None:
+        if await self._functions.evaluate(turn, self._host.log):
+            self._people.keep(turn.person)
 
     # -- engines and people ---------------------------------------------------------------------------------------
 

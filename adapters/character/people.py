@@ -89,10 +89,14 @@ class People:
         self._ended = False
         while not self._ended:
             await self._wake.wait()
-            try:
-                await self.flush()
-            except Exception:
-                self._host.log.exception("what is remembered of people could not be written")
+            await self.written()
+
+    async def written(self) -> None:
+        """Returns when what changed so far is in the store; what cannot be written is told in the log."""
+        try:
+            await self.flush()
+        except Exception:
+            self._host.log.exception("what is remembered of people could not be written")
 
     def end(self) -> None:
         self._ended = True

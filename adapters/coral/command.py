@@ -1,12 +1,10 @@
 """`doolittle coral-agent --agent AGENT`: the process that a Coral session launches. It joins, answers, and leaves."""
 
-import argparse
 import asyncio
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 import httpx2
 import orjson
@@ -14,33 +12,24 @@ import orjson
 from adapters.coral.joined import Joined, Mention
 from adapters.errors import BadArguments, ConnectFailed
 from adapters.spi import Door
+from adapters.words import Parser
 
 NEEDED = ("CORAL_CONNECTION_URL", "CORAL_AGENT_ID", "CORAL_SESSION_ID")
 TIMEOUT = httpx2.Timeout(10, read=None)
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong words raise `BadArguments`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadArguments(f"{message}; {' '.join(self.format_usage().split())}")
-
-
 def _parser() -> Parser:
-    parser = Parser(
-        prog="doolittle coral-agent", allow_abbrev=False,
-        description="The process that a Coral session launches: an agent of the gateway, in that session.",
-    )  # fmt: skip
+    parser = Parser("coral-agent", "What a Coral session launches: an agent of the gateway, in that session.")
     parser.add_argument("--agent", required=True, help="The agent's slug, as `doolittle agents` shows it.")
     return parser
 
 
 async def command(door: Door, words: Sequence[str]) -> int:
     """Raises `GatewayError`s. 0: the session is over, or asked us to leave."""
-    if "--help" in words or "-h" in words:
-        sys.stdout.write(_parser().format_help())
+    said = _parser().read(words)
+    if said is None:
         return 0
-    slug = str(_parser().parse_args(list(words)).agent)
+    slug = str(said.agent)
     told = environment(os.environ)
     url, key = await door.address()
     headers = {"authorization": f"Bearer {key}"} if key else {}

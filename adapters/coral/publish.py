@@ -1,12 +1,11 @@
 """`doolittle publish coral AGENT`: writes the `coral-agent.toml` by which a Coral server launches an agent of ours;
 `doolittle publish coral --tools`: our tools as `customTools` of a session request."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx2
 import orjson
@@ -15,20 +14,14 @@ import tomlkit
 from adapters.coral import translate
 from adapters.errors import BadArguments, ConnectFailed, Refused, Unknown
 from adapters.spi import Door
+from adapters.words import Parser
 
 FILE = "coral-agent.toml"
 MARK = "# Written by `doolittle publish coral`: a second time overwrites it."
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong words raise `BadArguments`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadArguments(f"{message}; {' '.join(self.format_usage().split())}")
-
-
 def _parser() -> Parser:
-    parser = Parser(prog="doolittle publish coral", allow_abbrev=False)
+    parser = Parser("publish coral", "")
     parser.add_argument("agent", nargs="?", help="The agent's slug, as `doolittle agents` shows it.")
     parser.add_argument("--out", default="", help="The folder for the file; else coral/AGENT.")
     parser.add_argument("--transport", default="streamable_http", choices=("streamable_http", "sse"))
@@ -39,10 +32,9 @@ def _parser() -> Parser:
 
 async def command(door: Door, words: Sequence[str]) -> int:
     """Raises `GatewayError`s."""
-    if "--help" in words or "-h" in words:
-        sys.stdout.write(_parser().format_help())
+    said = _parser().read(words)
+    if said is None:
         return 0
-    said = _parser().parse_args(list(words))
     if said.tools == bool(said.agent):
         raise BadArguments("name an agent, or --tools")
     if said.tools:

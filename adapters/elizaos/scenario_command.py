@@ -1,6 +1,5 @@
 """`doolittle scenario run FILE… --agent AGENT` and `doolittle scenario matrix FILE --agent A,B`: on any network."""
 
-import argparse
 import os
 import re
 import sys
@@ -9,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx2
 import orjson
@@ -19,21 +18,15 @@ from adapters.elizaos.evaluations import Done, Found, Judging, evaluate, judged
 from adapters.errors import BadArguments
 from adapters.spi import LAST, Address, Agent, Call, Door, Error, Event, Progress, Result
 from adapters.talk import Talk, talk, tells
+from adapters.words import Parser, Said
 
 BEGINS = re.compile(r"^(\S+) …$")
 """A step of an ElizaOS agent, by which it says that an action begins."""
 ASKED = "Does the response fulfil this? Begin your answer with yes or no, then say why in one sentence."
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong words raise `BadArguments`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadArguments(f"{message}; {' '.join(self.format_usage().split())}")
-
-
 def _parser() -> Parser:
-    parser = Parser(prog="doolittle scenario", allow_abbrev=False, description="ElizaOS scenarios, against any agents.")
+    parser = Parser("scenario", "ElizaOS scenarios, against any agents.")
     parser.add_argument("what", choices=("run", "matrix"))
     parser.add_argument("file", nargs="+", help="*.scenario.yaml, or *.matrix.yaml")
     parser.add_argument("--agent", required=True, help="Agents by slug, or tools by name; several by commas.")
@@ -47,10 +40,9 @@ def _parser() -> Parser:
 
 async def command(door: Door, args: Sequence[str]) -> int:
     """0: all scenarios passed; 1: one did not. Raises `GatewayError`: a file that is wrong is told before any runs."""
-    if "--help" in args or "-h" in args:
-        sys.stdout.write(_parser().format_help())
+    said = _parser().read(args)
+    if said is None:
         return 0
-    said = _parser().parse_args(list(args))
     runs = [one for name in said.file for one in _runs(said.what, Path(name))]
     agents = [name for name in said.agent.split(",") if name]
     told = {agent: asked(door, agent) for agent in agents}
@@ -163,7 +155,7 @@ async def _called(door: Door, id: str) -> list[str]:
     return [line["tool"] for line in lines if line["call"] != id]
 
 
-def _judge(http: httpx2.AsyncClient, said: argparse.Namespace) -> Judging | None:
+def _judge(http: httpx2.AsyncClient, said: Said) -> Judging | None:
     if not said.judge:
         return None
     kind, _, name = said.judge_key.partition(":")

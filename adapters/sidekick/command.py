@@ -1,10 +1,9 @@
 """`doolittle sidekick install | list | remove`: the frameworks' environments."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
@@ -12,20 +11,11 @@ from adapters.errors import BadArguments, Unknown
 from adapters.sidekick.frameworks import Framework, find, known
 from adapters.spi import Door
 from adapters.venvs import Venvs
-
-
-class Parser(argparse.ArgumentParser):
-    """Wrong words raise `BadArguments`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadArguments(f"{message}; {' '.join(self.format_usage().split())}")
+from adapters.words import Parser
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="doolittle sidekick", allow_abbrev=False,
-        description="Python frameworks for sidekicks: each in an environment of its own, made with uv.",
-    )  # fmt: skip
+    parser = Parser("sidekick", "Python frameworks for sidekicks: each in an environment of its own, made with uv.")
     parser.add_argument("what", nargs="?", default="list", choices=("install", "list", "remove"))
     parser.add_argument("framework", nargs="*", help=" ".join(known()))
     parser.add_argument("--venvs", default="", help="Their folder, where an upstream sets one.")
@@ -36,10 +26,9 @@ def _parser() -> Parser:
 
 async def command(door: Door, args: Sequence[str]) -> int:
     """Raises `GatewayError`."""
-    if "--help" in args or "-h" in args:
-        sys.stdout.write(_parser().format_help())
+    said = _parser().read(args)
+    if said is None:
         return 0
-    said = _parser().parse_args(list(args))
     frameworks = known(said.more)
     venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
     chosen = [find(frameworks, name) for name in said.framework]

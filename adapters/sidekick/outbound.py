@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from hashlib import sha256
@@ -17,6 +16,7 @@ from adapters.sidekick import Options, translate
 from adapters.sidekick.child import Child, Message, Starting
 from adapters.sidekick.frameworks import Framework, find, known
 from adapters.sidekick.pool import Pool, Size
+from adapters.sidekick.talks import Talk, Talks
 from adapters.sidekick.work import Terms, Who, Work
 from adapters.spi import (
     Address,
@@ -44,9 +44,6 @@ HELD = 60.0
 """Seconds for which a run whose child died may be gone on with."""
 KEPT = 86400.0
 """Seconds after which the steps of a run that was left are forgotten."""
-CONVERSATIONS = 1000
-SAID = 20
-"""Pieces of one conversation that are remembered."""
 SOURCE: dict[str, Any] = {"builtin": "", "load": "", "file": "", "entry": "", "folder": "", "paths": ()}
 
 
@@ -68,7 +65,7 @@ class SidekickOutbound:
         self._pools: dict[tuple[str, str], Pool] = {}
         self._made: dict[str, Venv] = {}
         self._held: dict[str, tuple[float, Work]] = {}
-        self._talks: OrderedDict[tuple[str, str, str], list[Message]] = OrderedDict()
+        self._talks = Talks(host)
 
     def _agents(self) -> dict[str, tuple[Who, str]]:
         """By native name, each with its description."""
@@ -93,7 +90,8 @@ class SidekickOutbound:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:
-        """Children start when they are needed, those of `warm` now; all end with the connection."""
+        """Conversations are read. Children start when they are needed, those of `warm` now; all end with it."""
+        await self._talks.load()
         await asyncio.to_thread(self._forget)
         keeper = asyncio.create_task(self._keep(), name=f"sidekick {self._upstream.name}")
         warming = [asyncio.create_task(self._warmed(one), name=f"warm {one.name}") for one in self._warm]
@@ -205,7 +203,7 @@ class SidekickOutbound:
             async with aclosing(self._by_some_child(work, order)) as events:
                 async for event in events:
                     if isinstance(event, Result):
-                        self._remember(work.who, call, event)
+                        await self._remember(work.who, call, event)
                         if work.who.keeps:
                             self._file(thread).unlink(missing_ok=True)
                     yield event
@@ -311,7 +309,7 @@ class SidekickOutbound:
 
     # -- conversations --------------------------------------------------------------------------------------------
 
-    def _talk(self, who: Who, call: Call) -> tuple[str, str, str] | None:
+    def _talk(self, who: Who, call: Call) -> Talk | None:
         """None also where the caller remembers by itself."""
         if "history" in call.arguments:
             return None
@@ -323,11 +321,9 @@ class SidekickOutbound:
         died, bear no name: they go by themselves."""
         if speaker:
             return Report(True, "knows callers only, and nobody for whom one speaks")
-        gone = [talk for talk in self._talks if talk[0] == caller or talk[0].startswith(f"{caller}/")]
-        for talk in gone:
-            del self._talks[talk]
+        count = await self._talks.forget(caller)
         kept = f"; steps of runs that were left are gone {KEPT / 3600:g} hours after them" if self._keeps() else ""
-        return Report(True, f"{len(gone)} conversations forgotten{kept}")
+        return Report(True, f"{count} conversations forgotten{kept}")
 
     def _keeps(self) -> bool:
         return any(self._threads.glob("*"))
@@ -336,14 +332,10 @@ class SidekickOutbound:
         if isinstance(given := call.arguments.get("history"), list):
             return [dict(one) for one in given if isinstance(one, dict)]
         talk = self._talk(who, call)
-        return list(self._talks.get(talk, ())) if talk else []
+        return self._talks.history(talk) if talk else []
 
-    def _remember(self, who: Who, call: Call, result: Result) -> None:
+    async def _remember(self, who: Who, call: Call, result: Result) -> None:
         talk = self._talk(who, call)
-        if talk is None:
-            return
-        said = self._talks.pop(talk, [])
         task = str(call.arguments.get("task") or call.arguments.get("message"))
-        self._talks[talk] = [*said, {"role": "user", "text": task}, {"role": "assistant", "text": result.text}][-SAID:]
-        if len(self._talks) > CONVERSATIONS:
-            self._talks.popitem(last=False)
+        if talk is not None:
+            await self._talks.remember(talk, task, result.text)

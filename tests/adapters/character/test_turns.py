@@ -8,7 +8,7 @@ import pytest
 
 from adapters.character.persona import parse
 from adapters.errors import BadArguments
-from adapters.spi import Caller, Upstream
+from adapters.spi import Caller, Result, Upstream
 from gateway.testing import Box
 from tests.adapters.character.conftest import ADA, BOB, EVE, Room
 
@@ -96,6 +96,16 @@ async def test_the_store_holds_no_word_of_it_in_clear(room: Room) -> None:
     await room.outbound._people._state.put("bob", other.seal(b"{}"))
     await room.box.restart()
     assert room.outbound._people.all() == (), "what another has sealed is nobody's memory"
+
+
+async def test_a_turn_is_in_the_store_before_its_answer_is_given(room: Room) -> None:
+    await room.add()
+    people = room.outbound._people
+    async for event in room.box.invoke(room.call("say my cat is called Minka.")):
+        if isinstance(event, Result):
+            assert not people._changed
+            assert not people._writing.locked()
+            assert people.all()[0].facts, "with what the character itself has learned of it"
 
 
 PROVIDERS = """
