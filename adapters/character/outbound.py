@@ -194,14 +194,7 @@ class CharacterOutbound:
         return replace(found, chosen=engine)
 
     async def forget(self, caller: str, speaker: str = "") -> Report:
-        """Removes what it keeps of a caller, and of all for whom it spoke; or of one of these."""
+        """Removes what it keeps of a caller, and of all for whom it spoke; or of one of these. What an engine keeps by
+        itself, its own upstream forgets, or says that it cannot."""
         count = await self._people.forget(caller, speaker)
-        said = "forgotten" if count else "knew nothing of them"
-        foreign = [n for n in self._options.engines if not self._takes_persona(n)]
-        if not foreign:
-            return Report(True, said)
-        return Report(False, f"{said}; what the engines {', '.join(foreign)} keep of their conversations stays there")
-
-    def _takes_persona(self, name: str) -> bool:
-        tool = self._seen().get(translate.engine(name, self._options, "").tool)
-        return tool is not None and translate.thinks(tool)
+        return Report(True, "forgotten" if count else "knew nothing of them")

@@ -106,8 +106,8 @@ def asked(call: Call, tool: Tool) -> bytes:
     room = uuid.uuid5(translate.USERS, place) if conversation else uuid.uuid4()
     times = [t for t in (call.remaining, said.get("timeout") if tool.native == "ask" else None) if t is not None]
     body: dict[str, Json] = {
-        "message": str(said.get("message") or ""), "user": translate.user(call.caller.id), "room": str(room),
-        "kept": bool(conversation), "hops": hops.write(call.hops),
+        "message": str(said.get("message") or ""), "user": translate.user(call.caller.id, call.speech.by),
+        "room": str(room), "kept": bool(conversation), "hops": hops.write(call.hops),
     }  # fmt: skip
     if times:
         body["timeout"] = max(1, round(min(times) * 1000))

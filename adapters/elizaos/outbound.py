@@ -1,12 +1,13 @@
 """An ElizaOS server as an upstream."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 from adapters.elizaos import PluginOptions
 from adapters.elizaos.plugin_route import PluginRoute, RouteGone
 from adapters.elizaos.sessions import SessionRoute
+from adapters.elizaos.users import Users
 from adapters.errors import BadArguments, ConnectFailed, GatewayError, Refused
 from adapters.spi import Agent, Call, Engines, Event, Host, Report, Tool, Upstream
 
@@ -34,12 +35,15 @@ class ElizaOutbound:
         self._said = ""
         self._kept = host.state("engine")
         self._engines: dict[str, str] = {}
+        self._users = Users(host)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:
-        """Nothing is held open but the shared connections. Which engines were chosen is read."""
+        """Nothing is held open but the shared connections. Which engines were chosen is read, and who spoke here."""
         self._engines = {native: name.decode() for native, name in await self._kept.items()}
+        await self._users.load()
         yield
+        await self._users.settle()
 
     async def engines(self, native: str) -> Engines:
         """One for an agent that the plugin does not reach: as its server has set it."""
@@ -100,6 +104,7 @@ class ElizaOutbound:
 
     async def invoke(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
         native = tool.address.native
+        self._users.note(call)
         if self._plugin and native not in self._better:  # nobody has listed it since the start
             await (self._offered(native) if self._named else self._by_plugin(native))
         if self._plugin and self._better[native]:
@@ -116,6 +121,29 @@ class ElizaOutbound:
         if tool.native != "ask":
             raise Refused(f"'{tool.agent}' offers the action {tool.native} no more", delivered="no")
         yield await self._plain.ask(call, tool)
+
+    async def forget(self, caller: str, speaker: str = "") -> Report:
+        """Agent by agent: by the plugin all of it, by the plain API what was said. Raises as the routes do."""
+        users = self._users.of(caller, speaker)
+        named = {id: id for id in self._named} or {e["id"]: e["name"] for e in await self._plain.entries()}
+        found = [await self._forgotten(id, name, users) for id, name in named.items()]
+        if all(ok for ok, _ in found) and not speaker:
+            await self._users.forget(caller)
+        return Report(all(ok for ok, _ in found), "; ".join(text for _, text in found))
+
+    async def _forgotten(self, id: str, name: str, users: Sequence[str]) -> tuple[bool, str]:
+        try:
+            if self._plugin and (self._better.get(id) or self._named):
+                said = await self._plugin.forget(id, users)
+                if said is None:
+                    return False, f"{name}: its plugin is too old to forget; bring it up to date"
+                left = [str(one) for one in said.get("left") or ()]
+                text = f"{name}: {said.get('people', 0)} people, {said.get('rooms', 0)} rooms forgotten"
+                return not left, f"{text}; stays: {'; '.join(left)}" if left else text
+            count = await self._plain.forget(id, users)
+        except (GatewayError, RouteGone) as fault:
+            return False, f"{name}: not forgotten: {getattr(fault, 'public', 'it is not there any more')}"
+        return False, f"{name}: {count} conversations removed; who they were stays, for the plain API cannot remove it"
 
     async def check(self) -> Report:
         """Whether the server answers, takes the key, and has agents; and by which way they are reached."""

@@ -4,20 +4,23 @@ Its routes stand outside the server's own check of keys, so the plugin's key is 
 registered itself needs no key of the server.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
+import orjson
 
 from adapters import wire
-from adapters.elizaos import lines
+from adapters.elizaos import lines, translate
 from adapters.elizaos.lines import Told
 from adapters.errors import Broken, ConnectFailed
 from adapters.spi import Agent, Call, Event, Host, Tool, Upstream
 
 STREAM = httpx2.Timeout(10, read=60, pool=5)
 """A stream that is alive shows it every five seconds."""
+SLOW = httpx2.Timeout(10, read=300, pool=5)
+"""A database may have much to remove."""
 NO_PLUGIN = (400, 403, 404, 405)
 
 
@@ -49,6 +52,18 @@ class PluginRoute:
                 raise Broken(f"'{self._name}' answered for another agent than it was asked for")
             return found
         if response.status_code in (200, *NO_PLUGIN):  # some servers answer what they do not know with their page
+            return None
+        raise lines.refused(response.status_code, body, self._name) or Broken(f"'{self._name}' answered out of place")
+
+    async def forget(self, id: str, users: Sequence[str]) -> dict[str, Any] | None:
+        """What the agent has removed of these users; None for a plugin that cannot. Raises as `agent`."""
+        url = f"{self._base}/forget?agentId={quote(id, safe='')}"
+        content = orjson.dumps({"users": list(users)})
+        request = self._http.build_request("POST", url, content=content, headers=self._headers, timeout=SLOW)
+        response, body = await wire.send(self._http, request, self._name)
+        if response.status_code == 200 and not response.headers.get("content-type", "").startswith("text/html"):
+            return translate.parse(body, self._name)
+        if response.status_code in (200, *NO_PLUGIN):
             return None
         raise lines.refused(response.status_code, body, self._name) or Broken(f"'{self._name}' answered out of place")
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,8 @@ KEPT = 2000
 """Conversations whose sessions are remembered."""
 DETAILS = 900.0
 """Seconds after which an agent's description is read again: the server allows 1,000 requests in as many."""
+CHANNELS = "/api/messaging/message-servers/00000000-0000-0000-0000-000000000000/channels"
+"""Those of the server's own, where its sessions are."""
 FOREVER = httpx2.Timeout(10, read=None, pool=5)
 """The call path watches the deadline; the server itself waits up to an hour."""
 
@@ -80,7 +82,7 @@ class SessionRoute:
         if not name:
             yield Session()
             return
-        key = (call.caller.id, tool.address.native, name)
+        key = (translate.user(call.caller.id, call.speech.by), tool.address.native, name)
         session = self._sessions.setdefault(key, Session())
         self._sessions.move_to_end(key)
         while len(self._sessions) > KEPT:
@@ -93,7 +95,7 @@ class SessionRoute:
             return await self._heard(session, call, tool)
         except translate.Unclear as unclear:
             body = await self._remembered(session, tool)
-            return translate.cleared(unclear.outcome, body, translate.user(call.caller.id))
+            return translate.cleared(unclear.outcome, body, translate.user(call.caller.id, call.speech.by))
 
     async def _heard(self, session: Session, call: Call, tool: Tool) -> Result:
         if session.id:
@@ -108,7 +110,7 @@ class SessionRoute:
             raise Refused(f"'{self._name}' lost the session that it had just opened", delivered="no") from fault
 
     async def _open(self, call: Call, tool: Tool) -> tuple[str, str]:
-        said = {"agentId": tool.address.native, "userId": translate.user(call.caller.id)}
+        said = {"agentId": tool.address.native, "userId": translate.user(call.caller.id, call.speech.by)}
         return translate.session(await self._ask("POST", "/api/messaging/sessions", said), self._name)
 
     async def _send(self, session: str, call: Call) -> Result:
@@ -131,6 +133,20 @@ class SessionRoute:
             return await self._read(f"/api/memory/{quote(tool.address.native, safe='')}/memories?{query}")
         except GatewayError:
             return b""
+
+    async def forget(self, agent: str, users: Sequence[str]) -> int:
+        """Removes what was said in sessions of these users with the agent; how many there were."""
+        for key in [key for key in self._sessions if key[0] in users and key[1] == agent]:
+            del self._sessions[key]
+        found = translate.channels(await self._read(CHANNELS), self._name, agent, users)
+        for channel in found:
+            for kind in ("messages", "facts"):
+                query = f"channelId={quote(channel, safe='')}&tableName={kind}"
+                path = f"/api/memory/{quote(agent, safe='')}/memories"
+                for id in translate.memories(await self._read(f"{path}?{query}"), self._name):
+                    await self._ask("DELETE", f"{path}/{quote(id, safe='')}")
+            await self._ask("DELETE", f"/api/messaging/channels/{quote(channel, safe='')}")
+        return len(found)
 
     async def _read(self, path: str) -> bytes:
         """As `_ask`, where nothing is said to an agent."""

@@ -4,7 +4,7 @@ Of an agent's document only named fields are read: its `settings` hold the serve
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -38,9 +38,27 @@ ASK = schema(
 )  # fmt: skip
 
 
-def user(caller: str) -> str:
-    """The UUID of a caller on every ElizaOS server."""
-    return str(uuid.uuid5(USERS, caller))
+def user(caller: str, speaker: str = "") -> str:
+    """The UUID of a caller on every ElizaOS server, or of one for whom it speaks."""
+    return str(uuid.uuid5(USERS, orjson.dumps([caller, speaker]).decode() if speaker else caller))
+
+
+def memories(body: bytes, name: str) -> list[str]:
+    """The ids in a list of memories. Raises `Broken`."""
+    data = parse(body, name).get("data")
+    found = data.get("memories") if isinstance(data, dict) else None
+    return [str(one["id"]) for one in found or () if isinstance(one, dict) and one.get("id")]
+
+
+def channels(body: bytes, name: str, agent: str, users: Collection[str]) -> list[str]:
+    """The ids of channels that are sessions of these users with this agent. Raises `Broken`."""
+    data = parse(body, name).get("data")
+    found = data.get("channels") if isinstance(data, dict) else None
+    said = [(one, one.get("metadata")) for one in found or () if isinstance(one, dict)]
+    return [
+        str(one["id"]) for one, meta in said
+        if isinstance(meta, dict) and meta.get("agentId") == agent and meta.get("userId") in users
+    ]  # fmt: skip
 
 
 def parse(body: bytes, name: str) -> dict[str, Any]:

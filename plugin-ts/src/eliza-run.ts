@@ -212,6 +212,12 @@ async function prepared(runtime: IAgentRuntime, asked: Asked): Promise<void> {
   }
 }
 
+/** After a user was removed: the next call makes them known again. */
+export function unprepared(runtime: IAgentRuntime, user: string): void {
+  const known = ready.get(runtime);
+  for (const key of known?.keys() ?? []) if (key.startsWith(`${user} `)) known?.delete(key);
+}
+
 function connection(runtime: IAgentRuntime, { user, room }: Asked): Promise<void> {
   const [entityId, roomId] = [user as UUID, room as UUID];
   const digest = createHash('sha256').update(`${SOURCE} ${runtime.agentId}`).digest('hex');

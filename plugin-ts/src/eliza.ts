@@ -21,9 +21,10 @@ import { analyze } from './analyze.ts';
 import { callAgent, findAgents } from './calls.ts';
 import { isObject } from './choose.ts';
 import { Connection } from './connection.ts';
+import { forget as forgetPeople } from './eliza-forget.ts';
 import { act, say, waiting } from './eliza-run.ts';
 import { Registration, type Self } from './registration.ts';
-import { actions, capabilities, Fault, messages, type Callee, type Request, type Response } from './routes.ts';
+import { actions, capabilities, Fault, forget, messages, type Callee, type Request, type Response } from './routes.ts';
 import type { Context, Said, Turn } from './turn.ts';
 
 const SERVICE = 'doolittle';
@@ -102,6 +103,7 @@ function callee(runtime: IAgentRuntime, key: string): Callee {
     key,
     capabilities: () => described(runtime),
     say: (asked, out, signal) => say(runtime, asked, out, signal),
+    forget: (users) => forgetPeople(runtime, users),
     act: (name, asked, out, signal) => {
       const action = offered(runtime).has(name) && runtime.actions.find((known) => known.name === name);
       if (!action) return Promise.reject(new Fault('unknown', `the agent offers no action ${name.slice(0, 80)}`));
@@ -327,6 +329,7 @@ export const plugin: Plugin = {
     route('GET', '/capabilities', capabilities),
     route('POST', '/messages', messages),
     route('POST', '/actions/:name', actions),
+    route('POST', '/forget', forget),
   ],
   services: [DoolittleService as unknown as typeof Service],
   providers: [tools],

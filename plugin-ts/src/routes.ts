@@ -22,6 +22,14 @@ export interface Asked {
   parameters: Record<string, unknown>;
 }
 
+/** What was removed, and what could not be. */
+export interface Forgotten {
+  people: number;
+  rooms: number;
+  memories: number;
+  left: string[];
+}
+
 /** An agent that can be called. What these throw becomes the stream's `error`. */
 export interface Callee {
   /** "" where nobody may call. */
@@ -29,6 +37,7 @@ export interface Callee {
   capabilities(): object;
   say(asked: Asked, out: Out, signal: AbortSignal): Promise<void>;
   act(action: string, asked: Asked, out: Out, signal: AbortSignal): Promise<void>;
+  forget(users: string[]): Promise<Forgotten>;
 }
 
 export interface Request {
@@ -80,6 +89,20 @@ export async function actions(request: Request, response: Response, callee: Call
   const name = request.params?.name ?? '';
   if (!asked) refuse(response, 400, 'bad_arguments', 'user and room are needed');
   else await streamed(response, asked.timeout, (out, signal) => callee.act(name, asked, out, signal));
+}
+
+export async function forget(request: Request, response: Response, callee: Callee | null): Promise<void> {
+  if (!admitted(request, response, callee)) return;
+  const users: unknown[] = isObject(request.body) && Array.isArray(request.body.users) ? request.body.users : [];
+  const ids = users.filter((id): id is string => typeof id === 'string' && ID.test(id));
+  if (!ids.length || ids.length !== users.length) refuse(response, 400, 'bad_arguments', 'users are ids, one or more');
+  else {
+    try {
+      answer(response, 200, await callee.forget(ids));
+    } catch (fault) {
+      refuse(response, 500, 'failed', reason(fault));
+    }
+  }
 }
 
 function admitted(request: Request, response: Response, callee: Callee | null): callee is Callee {

@@ -33,7 +33,7 @@ const ID = '00000000-0000-4000-8000-000000000001';
 const body = { message: 'hello', user: ID, room: ID };
 const asked = (more = {}) => ({ headers: { authorization: 'Bearer k' }, body: { ...body, ...more } });
 const callee = (say: Callee['say']): Callee =>
-  ({ key: 'k', capabilities: () => ({}), say, act: (_name, ...rest) => say(...rest) });
+  ({ key: 'k', capabilities: () => ({}), say, act: (_name, ...rest) => say(...rest), forget: () => Promise.reject(new Error('nobody')) });
 
 describe('a stream', () => {
   it('ends with the real error', async () => {
