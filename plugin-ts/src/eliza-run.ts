@@ -1,4 +1,4 @@
-// A call to an agent, carried out by its runtime; beside eliza.ts, the other file that touches the runtime of ElizaOS.
+// A call to an agent, carried out by its runtime; beside eliza.ts and eliza-forget.ts, the file that touches the runtime of ElizaOS.
 //
 // The core is given a view of the runtime that belongs to this one call: through it are heard the actions that begin and end,
 // and through it a call that nobody waits for any more begins no model call and no action. The core itself cannot be told.
