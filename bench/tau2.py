@@ -27,14 +27,15 @@ MORE = int(os.environ.get("DOMAIN_TASKS", "5"))
 TURNS = {"retail": 10, "airline": 10, "telecom": 60, "banking": 60}
 """Of a dialogue at most, by domain: in two of them the user has tools too, and each step of theirs is a turn."""
 ONE = "langgraph"
-SIDES = ("gold", "nothing")
+SIDES = {"gold": "gold", "nothing": "mute"}
+"""What the user says, by the name of the row."""
 OUT = ROOT / "build" / "bench-tau2.json"
 NOTE = "scripted models: no claim of quality"
 
 
-def rows(domain: str, words: str, outcome: Outcome) -> list[dict[str, Any]]:
+def rows(domain: str, side: str, outcome: Outcome) -> list[dict[str, Any]]:
     """Of one arm: its reward, and the seconds that a task took."""
-    found, name = figures(outcome, 1), f"tau2 {domain}/{words}/{outcome.agent}"
+    found, name = figures(outcome, 1), f"tau2 {domain}/{side}/{outcome.agent}"
     seconds = round(outcome.seconds / found["samples"], 3)
     said = f"{found['n']} tasks, {found['errors']} errors, {found['calls']} calls, {NOTE}"
     return [
@@ -51,16 +52,17 @@ async def main() -> int:
     OUT.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         async with standing(Path(folder)) as stand:
-            for domain, words in product(TURNS, SIDES):
+            for domain, side in product(TURNS, SIDES):
+                words = SIDES[side]
                 count = TASKS if domain == "retail" else MORE
                 args = {"shuffle": False, "message_limit": TURNS[domain]}
                 bench = Bench(f"inspect_evals.tau2.tau2:tau2_{domain}", args, limit=count, words=words, steps=60)
                 if not count:
                     continue
-                alone = await direct(stand.child, bench, words)
+                alone = await direct(stand.child, bench, side)
                 for agent in ["", *((ONLY or AGENTS) if domain == "retail" else [ONE])]:
                     arm = await under_test(stand.child, stand.door, bench, agent) if agent else alone
-                    same = _kept(found, rows(domain, words, arm), _rewards(arm) == _rewards(alone)) and same
+                    same = _kept(found, rows(domain, side, arm), _rewards(arm) == _rewards(alone)) and same
     return 0 if same else 1
 
 

@@ -20,7 +20,11 @@ from adapters.spi import Door
 from adapters.venvs import Venvs
 
 DOMAINS = ("retail", "airline", "telecom", "banking")
+TAU2 = "tau2"
+SIDES = (("floor", "nothing"), ("ceiling", "gold"))
+"""What is run without an agent, and by which words. Other tasks have no solution in words that could be replayed."""
 JUDGE = "none: databases, actions and what was said are compared"
+OTHER = {"user": "the task's own messages", "judge": "the task's own scorer"}
 SCRIPTS = {
     "nothing": "scripted: asks for help, and leaves",
     "gold": "scripted: tells the task's own solution word by word",
@@ -102,7 +106,8 @@ async def command(door: Door, args: Sequence[str]) -> int:
         if (await child.read())["type"] != "hello":
             raise Broken("the harness does not greet")
         arms = await _arms(child, door, bench, agents, said.engines)
-        baselines = {} if said.no_baselines else await _baselines(child, bench)
+        sides = SIDES if said.benchmark == TAU2 else SIDES[:1]
+        baselines = {} if said.no_baselines else {name: await _side(child, bench, name, how) for name, how in sides}
     whole = report.document(bench, about, arms, baselines)
     if not said.no_record:
         await _record(door, whole)
@@ -127,31 +132,29 @@ async def _arms(child: Child, door: Door, bench: Bench, agents: list[str], engin
     return arms
 
 
-async def _baselines(child: Child, bench: Bench) -> dict[str, Outcome]:
-    sides: dict[str, Outcome] = {}
-    for name, words in (("floor", "nothing"), ("ceiling", "gold")):
-        sys.stderr.write(f"the {name}, without an agent …\n")
-        sides[name] = await direct(child, bench, words)
-    return sides
+async def _side(child: Child, bench: Bench, name: str, words: str) -> Outcome:
+    sys.stderr.write(f"the {name}, without an agent …\n")
+    return await direct(child, bench, words)
 
 
 def _bench(said: argparse.Namespace, home: Path) -> tuple[Bench, dict[str, Any]]:
     """What is run, and what the report says of it. Raises `BadArguments`."""
     module, colon, function = said.benchmark.partition(":")
-    if said.benchmark == "tau2":
+    if said.benchmark == TAU2:
         task, words = f"inspect_evals.tau2.tau2:tau2_{said.domain}", {"shuffle": False, "message_limit": said.turns}
     elif colon and module and function:
         task, words = said.benchmark, {}
     else:
         raise BadArguments(f"'{said.benchmark}' is no benchmark; there is tau2, and module:function of inspect-evals")
-    name = f"tau2_{said.domain}" if said.benchmark == "tau2" else said.benchmark
+    name = f"tau2_{said.domain}" if said.benchmark == TAU2 else said.benchmark
     user, told = _user(said, home)
     bench = Bench(
         task, words, said.limit, said.trials, said.seed, said.shuffle,
         said.user if said.user in SCRIPTS else "", user, said.steps, said.timeout,
     )  # fmt: skip
-    domain = said.domain if said.benchmark == "tau2" else ""
-    return bench, {"benchmark": name, "domain": domain, "user": told, "judge": JUDGE, "price": said.price}
+    domain = said.domain if said.benchmark == TAU2 else ""
+    about = {"benchmark": name, "domain": domain, "user": told, "judge": JUDGE, "price": said.price}
+    return bench, about if said.benchmark == TAU2 else about | OTHER
 
 
 def _user(said: argparse.Namespace, home: Path) -> tuple[dict[str, str], str]:

@@ -22,12 +22,20 @@ def figures(outcome: Outcome, trials: int, price: Sequence[float] = ()) -> dict[
     return {
         "agent": outcome.agent, "engine": outcome.engine, "fault": outcome.fault or _same(samples),
         "reward": None if outcome.fault else mean([s["reward"] or 0.0 for s in samples]),
-        "pass^k": pass_k(samples, trials), "n": len({s["id"] for s in samples}), "samples": len(samples),
+        "scores": parts(samples), "pass^k": pass_k(samples, trials),
+        "n": len({s["id"] for s in samples}), "samples": len(samples),
         "errors": sum(1 for s in samples if s["error"]), "calls": sum(s["calls"] for s in samples),
         "turns": sum(s["turns"] for s in samples), "tokens_in": read if told else None,
         "tokens_out": written if told else None, "untold": sum(s["untold"] for s in samples), "cost": cost,
         "paid": paid(samples), "seconds": round(sum(s["seconds"] for s in samples), 3), "wall": outcome.seconds,
     }  # fmt: skip
+
+
+def parts(samples: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each score, for a task that has several; a sample with an error counts as 0 in each."""
+    names = list(dict.fromkeys(name for one in samples for name in one["scores"]))
+    found = {name: mean([float(one["scores"].get(name, 0.0)) for one in samples]) for name in names}
+    return found if len(found) > 1 else {}
 
 
 def paid(samples: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -96,6 +104,8 @@ def table(said: dict[str, Any]) -> list[str]:
     rows += [_row({**one, "agent": f"{name} ({one['agent']})"}) for name, one in said["baselines"].items()]
     widths = [max(len(row[place]) for row in rows) for place in range(len(HEAD))]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    several = [(one, ", ".join(f"{k} {v:.3f}" for k, v in one["scores"].items())) for one in said["rows"]]
+    lines += [f"{named(one)}: {scores}" for one, scores in several if scores]
     lines += [f"{named(one)}: {one['fault'][:400]}" for one in said["rows"] if one["fault"]]
     return lines
 

@@ -18,11 +18,13 @@ from starlette.routing import Route
 
 @dataclass
 class Wanted:
-    """A tool that the agent called, and that waits for the harness."""
+    """A tool that the agent called, and that waits for the harness. `id`: as the harness knows it, `call`: as the
+    gateway does."""
 
     name: str
     arguments: dict[str, Any]
     id: str
+    call: str
     done: "asyncio.Future[dict[str, Any]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -75,7 +77,7 @@ class Door:
             return JSONResponse({"text": "Error: it is not the agent's turn.", "ok": False})
         if self._control == "bypass":
             return JSONResponse(self._past_the_harness(said))
-        wanted = Wanted(said["name"], said["arguments"], f"call_{next(self._ids)}")
+        wanted = Wanted(said["name"], said["arguments"], f"call_{next(self._ids)}", str(said.get("id")))
         self.wanted.put_nowait(wanted)
         done = asyncio.ensure_future(request.receive())  # ends when the gateway hangs up
         await asyncio.wait({wanted.done, done}, return_when=asyncio.FIRST_COMPLETED)

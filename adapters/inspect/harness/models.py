@@ -21,7 +21,7 @@ from inspect_ai.model import (
 from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 from lines import Lines
-from script import HELP, STOP, Script, known, named
+from script import HELP, MUTE, STOP, Script, known, named
 
 GATHER = 0.01
 """Seconds in which further calls of the same step may come."""
@@ -239,12 +239,13 @@ class Replay(Counting):
             function = known(name, [tool.name for tool in tools])
             return called(self.model_name, [ToolCall(id=f"r{talk.calls}", function=function, arguments=arguments)])
         talk.turns += 1
-        return said(self.model_name, script.say or f"You said: {input[last].text}")
+        return said(self.model_name, script.say or "I do nothing.")
 
 
 class ScriptedUser(Counting):
-    """A user without a model. "nothing": asks for help, and leaves. "gold": tells the agent word by word which actions
-    the task's own solution has, does those that are the user's, and leaves."""
+    """A user without a model. "nothing": asks for help, and leaves; "mute": so that scripted models are silent.
+    "gold": tells the agent word by word which actions the task's own solution has, does those that are the user's, and
+    leaves."""
 
     def __init__(self, order: dict[str, Any], agent: Counting) -> None:
         super().__init__("scripted")
@@ -258,7 +259,7 @@ class ScriptedUser(Counting):
         if self._agent.faults.get(sample()):
             return said(self.model_name, STOP)
         if self._words != "gold":
-            return said(self.model_name, STOP if mine else HELP)
+            return said(self.model_name, STOP if mine else {"mute": MUTE}.get(self._words, HELP))
         state = sample_state()
         steps = Script.steps(state.metadata) if state else []
         if len(mine) >= len(steps):

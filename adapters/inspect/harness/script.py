@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 HELP = "I need help with my request."
+MUTE = f"{HELP}\n!say I do nothing."
+"""To scripted models, which else say again what they were told: the policy, with what some tasks want to hear."""
 STOP = "###STOP###"
 USE = re.compile(r"^!use (\S+) (\{.*\})$", re.MULTILINE)
 SAY = re.compile(r"^!say (.*)$", re.MULTILINE)

@@ -158,7 +158,16 @@ def test_any_list_is_tools_or_a_fault(said: Any) -> None:
 
 
 def sample(task: str, reward: float | None) -> dict[str, Any]:
-    zero = {"calls": 1, "turns": 1, "tokens_in": None, "tokens_out": None, "untold": 1, "paid": {}, "seconds": 0.0}
+    zero = {
+        "scores": {},
+        "calls": 1,
+        "turns": 1,
+        "tokens_in": None,
+        "tokens_out": None,
+        "untold": 1,
+        "paid": {},
+        "seconds": 0.0,
+    }
     return {"id": task, "reward": reward, "error": "" if reward is not None else "broke", **zero}
 
 
