@@ -47,7 +47,8 @@ async def evaluate(one: OneEvaluation, done: Done, judging: Judging | None) -> F
     if isinstance(one, Judge):
         assert judging is not None
         ok, why = await judging(one, done.response)
-        return Found(one.type, ok, why, {"prompt": one.prompt, "expected": one.expected})
+        details: dict[str, Any] = {"prompt": one.prompt, "expected": one.expected}
+        return Found(one.type, ok, why, details | ({"not_asked": one.unasked} if one.unasked else {}))
     return _plain(one, done)
 
 

@@ -65,12 +65,21 @@ class ConversationLength(Evaluation):
 
 
 class Judge(Evaluation):
+    """`capabilities` and `json_schema` are read, as ElizaOS's files have them, and the judge is asked for neither: it
+    answers in words."""
+
     type: Literal["llm_judge"]
     prompt: str
     expected: str = "yes"
     model_type: str = ""
     temperature: float = Field(0, ge=0, le=2)
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] | None = Field(None, min_length=1)
+    json_schema: dict[str, Any] | None = None
+
+    @property
+    def unasked(self) -> list[str]:
+        """What the file says beyond what the judge is asked."""
+        return [name for name in ("capabilities", "json_schema") if getattr(self, name) is not None]
 
 
 OneEvaluation = Annotated[

@@ -91,13 +91,7 @@ async def command(door: Door, args: Sequence[str]) -> int:
     if "--help" in args or "-h" in args:
         sys.stdout.write(_parser().format_help())
         return 0
-    said = _parser().parse_args(list(args))
-    bench, about = _bench(said, door.config.parent)
-    agents = [name for name in said.agent.split(",") if name]
-    if not agents and said.no_baselines:
-        raise BadArguments("name at least one agent, or leave --no-baselines out")
-    if said.engines and len(agents) != 1:
-        raise BadArguments("--engines are those of one agent: name it with --agent")
+    said = parsed(args)
     venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
     if not venvs.of(HARNESS).ready:
         sys.stderr.write(f"installing {HARNESS.title}, about {HARNESS.megabytes} MB …\n")
@@ -105,9 +99,26 @@ async def command(door: Door, args: Sequence[str]) -> int:
     async with Child.running(venv.python, door.folder / "inspect") as child:
         if (await child.read())["type"] != "hello":
             raise Broken("the harness does not greet")
-        arms = await _arms(child, door, bench, agents, said.engines)
-        sides = SIDES if said.benchmark == TAU2 else SIDES[:1]
-        baselines = {} if said.no_baselines else {name: await _side(child, bench, name, how) for name, how in sides}
+        return await measured(child, door, said)
+
+
+def parsed(args: Sequence[str]) -> argparse.Namespace:
+    """Raises `BadArguments`."""
+    said = _parser().parse_args(list(args))
+    said.agents = [name for name in said.agent.split(",") if name]
+    if not said.agents and said.no_baselines:
+        raise BadArguments("name at least one agent, or leave --no-baselines out")
+    if said.engines and len(said.agents) != 1:
+        raise BadArguments("--engines are those of one agent: name it with --agent")
+    return said
+
+
+async def measured(child: Child, door: Door, said: argparse.Namespace) -> int:
+    """Runs it in a harness that waits for orders, and tells what came of it. Raises `GatewayError`."""
+    bench, about = _bench(said, door.config.parent)
+    arms = await _arms(child, door, bench, said.agents, said.engines)
+    sides = SIDES if said.benchmark == TAU2 else SIDES[:1]
+    baselines = {} if said.no_baselines else {name: await _side(child, bench, name, how) for name, how in sides}
     whole = report.document(bench, about, arms, baselines)
     if not said.no_record:
         await _record(door, whole)

@@ -116,3 +116,32 @@ def test_a_matrix_has_an_end() -> None:
 def test_what_is_no_yaml_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadArguments, match="this is not YAML"):
         s.document("a: [", "f.yaml")
+
+
+SCHEMA = {"type": "object", "properties": {"judgment": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({}, None),
+        ({"json_schema": SCHEMA}, ["json_schema"]),
+        ({"capabilities": ["is polite"], "json_schema": SCHEMA}, ["capabilities", "json_schema"]),
+    ],
+)
+async def test_what_a_judge_is_not_asked_is_said(more: dict[str, Any], names: list[str] | None) -> None:
+    said = {"type": "llm_judge", "prompt": "Is it so?", "expected": "yes", **more}
+    step = s.scenario(made(run=[{"input": "x", "evaluations": [said]}]), "f").run[0]
+
+    async def judge(_one: s.Judge, response: str) -> tuple[bool, str]:
+        return True, response
+
+    found = await evaluate(step.evaluations[0], DONE, judge)
+    assert (found.success, found.summary, found.details.get("not_asked")) == (True, DONE.response, names)
+
+
+@pytest.mark.parametrize("more", [{"json_schema": "yes"}, {"capabilities": []}, {"schema": {}}])
+def test_what_no_judge_has_is_refused(more: dict[str, Any]) -> None:
+    said = {"type": "llm_judge", "prompt": "Is it so?", **more}
+    with pytest.raises(BadArguments, match=next(iter(more))):
+        s.scenario(made(run=[{"input": "x", "evaluations": [said]}]), "f")

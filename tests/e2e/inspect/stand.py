@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from adapters.inspect.child import Child
+from adapters.inspect.command import measured, parsed
 from adapters.inspect.venv import HARNESS
 from adapters.spi import Catalog, Invoke, Json, Report, Upstream
 from adapters.venvs import Venvs
@@ -69,13 +70,18 @@ class BoxDoor:
 
 @dataclass
 class Stand:
-    """What the tests work with. `options`: of the sidekicks."""
+    """What the tests work with. `options`: of the sidekicks; `child`, and `other` at the same time: harnesses."""
 
     box: Box
     door: BoxDoor
     model: ScriptedModel
     child: Child
+    other: Child
     options: dict[str, Any]
+
+    async def bench(self, *words: str) -> int:
+        """`doolittle bench`, in the harness that runs already."""
+        return await measured(self.child, self.door, parsed(words))
 
 
 AGENTS = ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents)]
@@ -106,9 +112,10 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
         ada = str(ROOT / "examples" / "python_first" / "ada.json")
         own = {"engines": engines, "engine": "workflow", "borrows": True}
         await box.add(Upstream("ada", "character", command=(ada,), options=own))
-        child = await stack.enter_async_context(Child.running(harness, folder / "inspect"))
-        assert (await child.read())["type"] == "hello"
-        yield Stand(box, door, model, child, options)
+        running = [Child.running(harness, folder / name) for name in ("inspect", "other")]
+        child, other = [await stack.enter_async_context(one) for one in running]
+        assert [(await one.read())["type"] for one in (child, other)] == ["hello", "hello"]
+        yield Stand(box, door, model, child, other, options)
 
 
 async def _eliza(stack: AsyncExitStack, box: Box, url: str, folder: Path) -> str:

@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from adapters.errors import BadArguments
-from adapters.inspect.command import command
 from adapters.spi import Upstream
 from tests.conftest import ROOT
 from tests.e2e.inspect.stand import AGENTS, Stand
-from tests.e2e.sidekick.rooms import VENVS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-WORDS = ["tau2", "--domain", "retail", "--limit", "1", "--user", "gold", "--venvs", str(VENVS), "--no-baselines"]
+WORDS = ["tau2", "--domain", "retail", "--limit", "1", "--user", "gold", "--no-baselines"]
 
 
 async def chosen(stand: Stand, agent: str) -> str:
@@ -21,7 +19,7 @@ async def chosen(stand: Stand, agent: str) -> str:
 
 
 async def test_a_character_by_all_of_its_engines(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await command(stand.door, [*WORDS, "--agent", "ada", "--engines", "all", "--json"]) == 1, "one is not there"
+    assert await stand.bench(*WORDS, "--agent", "ada", "--engines", "all", "--json") == 1, "one is not there"
     said = json.loads(capsys.readouterr().out)
     rows: dict[str, dict[str, Any]] = {row["engine"]: row for row in said["rows"]}
     ran = {*AGENTS, "server"} - {"eliza"}
@@ -39,7 +37,7 @@ async def test_a_character_by_all_of_its_engines(stand: Stand, capsys: pytest.Ca
 
 async def test_an_elizaos_agent_in_one_step_and_in_several(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     """In one step it calls one tool a message, and the task needs several."""
-    assert await command(stand.door, [*WORDS, "--agent", "eliza", "--engines", "all", "--json"]) == 0
+    assert await stand.bench(*WORDS, "--agent", "eliza", "--engines", "all", "--json") == 0
     rows = {row["engine"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert {name: row["reward"] for name, row in rows.items()} == {"as-set": 1.0, "multi-step": 1.0, "single-shot": 0.0}
     assert rows["single-shot"]["calls"] < rows["multi-step"]["calls"]
@@ -56,7 +54,7 @@ async def test_the_table_names_each_engine(stand: Stand, capsys: pytest.CaptureF
     """With the tokens that its model counted, and what they cost at the price that was told."""
     before = stand.model.requests
     price = ["--price", "2/10"]
-    code = await command(stand.door, [*WORDS, "--agent", "ada", "--engines", "langgraph,gone", *price, "--no-record"])
+    code = await stand.bench(*WORDS, "--agent", "ada", "--engines", "langgraph,gone", *price, "--no-record")
     asked = stand.model.requests - before
     lines = capsys.readouterr().out.splitlines()
     assert code == 1
@@ -76,7 +74,7 @@ async def test_engines_that_nobody_has_are_refused_before_anything_runs(stand: S
         (["--agent", "ada,eliza", "--engines", "all"], "those of one agent"),
     ):
         with pytest.raises(BadArguments, match=said):
-            await command(stand.door, [*WORDS, *words])
+            await stand.bench(*WORDS, *words)
     assert stand.model.requests == asked
     assert await chosen(stand, "ada") == "workflow"
 
@@ -86,6 +84,6 @@ async def test_a_character_that_takes_no_tools_of_callers_cannot_be_measured(sta
     await stand.box.add(Upstream("bea", "character", command=(ada,), options={"engine": "langgraph"}))
     try:
         with pytest.raises(BadArguments, match="'borrows = true'"):
-            await command(stand.door, [*WORDS, "--agent", "bea"])
+            await stand.bench(*WORDS, "--agent", "bea")
     finally:
         await stand.box.remove("bea")

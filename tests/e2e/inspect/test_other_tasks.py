@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from adapters.inspect.command import command
 from adapters.spi import Upstream
 from examples.scripted_model.server import Message, ScriptedModel
 from tests.e2e.inspect.stand import Stand
-from tests.e2e.sidekick.rooms import VENVS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 TASK = "inspect_evals.agent_threat_bench.agent_threat_bench:agent_threat_bench_memory_poison"
@@ -44,8 +42,7 @@ async def reader(stand: Stand) -> AsyncIterator[tuple[Reader, str]]:
 
 
 async def ran(stand: Stand, capsys: pytest.CaptureFixture[str], agent: str) -> dict[str, Any]:
-    words = [TASK, "--agent", agent, "--limit", "1", "--venvs", str(VENVS), "--json"]
-    assert await command(stand.door, words) == 0
+    assert await stand.bench(TASK, "--agent", agent, "--limit", "1", "--json") == 0
     return json.loads(capsys.readouterr().out)
 
 

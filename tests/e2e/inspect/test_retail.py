@@ -1,5 +1,6 @@
 """Retail of tau2 through the gateway: the same floor and ceiling as the harness by itself, from every agent."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -30,18 +31,23 @@ def rewards(outcome: Outcome) -> list[float | None]:
 
 @pytest.fixture(scope="module")
 async def sides(stand: Stand) -> dict[str, Outcome]:
-    return {words: await direct(stand.child, bench(words), words) for words in ("gold", "nothing")}
+    found = await asyncio.gather(
+        direct(stand.child, bench("gold"), "gold"), direct(stand.other, bench("nothing"), "nothing")
+    )
+    return dict(zip(("gold", "nothing"), found, strict=True))
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize("words", ["gold", "nothing"])
-async def test_an_agent_is_scored_as_the_harness_by_itself(
-    stand: Stand, sides: dict[str, Outcome], agent: str, words: str
-) -> None:
-    outcome = await under_test(stand.child, stand.door, bench(words), agent)
-    assert [one["error"] for one in outcome.samples] == [""] * TASKS
-    assert rewards(outcome) == rewards(sides[words])
-    assert figures(outcome, 1)["calls"] == figures(sides[words], 1)["calls"]
+async def test_an_agent_is_scored_as_the_harness_by_itself(stand: Stand, sides: dict[str, Outcome], agent: str) -> None:
+    """Ceiling and floor, in two sessions of one agent at once."""
+    found = await asyncio.gather(
+        under_test(stand.child, stand.door, bench("gold"), agent),
+        under_test(stand.other, stand.door, bench("nothing"), agent),
+    )
+    for words, outcome in zip(("gold", "nothing"), found, strict=True):
+        assert [one["error"] for one in outcome.samples] == [""] * TASKS
+        assert rewards(outcome) == rewards(sides[words])
+        assert figures(outcome, 1)["calls"] == figures(sides[words], 1)["calls"]
 
 
 async def test_calls_that_bypass_the_harness_are_worth_nothing(stand: Stand) -> None:
@@ -102,16 +108,23 @@ async def test_a_model_may_play_the_user(stand: Stand) -> None:
     assert sample["error"].startswith("the user's model: ConnectError")
 
 
-async def test_the_command_compares_engines_in_one_table(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["tau2", "--agent", "langgraph,autogen", "--domain", "retail", "--limit", "1", "--trials", "2"]
+async def test_the_command_starts_a_harness_and_ends_it(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["tau2", "--agent", "autogen", "--domain", "retail", "--limit", "1", "--trials", "2"]
     code = await command(stand.door, [*words, "--user", "gold", "--venvs", str(VENVS), "--json"])
     said = json.loads(capsys.readouterr().out)
     assert code == 0
     assert [(row["agent"], row["reward"], row["pass^k"], row["errors"]) for row in said["rows"]] == [
-        ("langgraph", 1.0, [1.0, 1.0], 0), ("autogen", 1.0, [1.0, 1.0], 0),
+        ("autogen", 1.0, [1.0, 1.0], 0),
     ]  # fmt: skip
     assert (said["floor"], said["ceiling"], said["n"], said["trials"], said["seed"]) == (0.0, 1.0, 1, 2, 1)
     assert said["user"].startswith("scripted")
     assert said["versions"] == {"inspect-ai": "0.3.285", "inspect-evals": "0.26.0"}
-    score = (await stand.door.manage("GET", "/v1/agents/langgraph"))["benchmark"]
+    score = (await stand.door.manage("GET", "/v1/agents/autogen"))["benchmark"]
     assert (score["benchmarkScore"], score["benchmark"], score["user"]) == (1.0, "tau2_retail", said["user"])
+
+
+async def test_several_agents_are_one_table(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--limit", "1", "--no-baselines", "--no-record"]
+    assert await stand.bench("tau2", "--agent", "langgraph,autogen", *words) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[5:]]
+    assert rows == [["langgraph", "0.000"], ["autogen", "0.000"]]
