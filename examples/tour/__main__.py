@@ -196,11 +196,11 @@ async def main() -> int:
             return 0
         return 0 if all(row["ok"] for row in rows) else 1
     finally:
+        await eliza.stop()  # before the gateway, so that whoever registered itself says farewell
         await gateway.stop()
         await bureau.stop()
         await reef.stop()
         await stack.aclose()
-        await eliza.stop()
 
 
 def _addresses(url: str, config: Path) -> None:
