@@ -95,6 +95,11 @@ class Host(Protocol):
         """As `http`, and reaches the origins of these URLs too: they must be the operator's own words."""
         ...
 
+    async def addresses(self, url: str, *urls: str) -> Sequence[str]:
+        """For what does not speak HTTP by `client`: the IP addresses of the URL's host, as the guard allows them to be
+        connected to at this moment; `urls` as in `client`. Raises `Denied`, and `ConnectFailed` where there is none."""
+        ...
+
     @property
     def options(self) -> Mapping[str, Json]:
         """For a face: what the operator's file says of its network (`[networks.NAME]`), secrets resolved."""

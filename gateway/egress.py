@@ -20,7 +20,7 @@ import httpx2
 from httpcore2._async.http11 import AsyncHTTP11Connection
 from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream  # the public name is a placeholder to type checkers
 
-from adapters.errors import Denied
+from adapters.errors import ConnectFailed, Denied
 from gateway import http1
 
 LIMITS = httpx2.Limits(max_connections=512, max_keepalive_connections=128, keepalive_expiry=60)
@@ -108,6 +108,8 @@ class OpenBackend(AnyIOBackend):
 
 
 Networks: TypeAlias = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+EVERYWHERE: Networks = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
 class GuardedBackend(OpenBackend):
@@ -256,6 +258,7 @@ class Egress:
     public addresses."""
 
     def __init__(self, transport: Literal["fast", "plain"] = "fast", allowed: Networks = ()) -> None:
+        self.allowed = allowed
         context = _certificates()
         plain = _Pool(context, OpenBackend())
         self._plain = plain
@@ -282,6 +285,16 @@ class Egress:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is ever kept
         )
 
+    async def addresses(self, url: str, urls: tuple[str, ...], own: Networks = EVERYWHERE) -> list[str]:
+        """Addresses of the URL's host, which must be public; of an origin of `urls` they may be in `own` too. Raises
+        `Denied`, and `ConnectFailed` where there is none."""
+        wanted = httpx2.URL(url)
+        known = origin(wanted) in {origin(httpx2.URL(one)) for one in urls if "://" in one}
+        try:
+            return await resolve(wanted.host, wanted.port or 0, own if known else ())
+        except httpcore2.ConnectError as fault:
+            raise ConnectFailed(str(fault), delivered="no") from fault
+
     async def aclose(self) -> None:
         await self.configured.aclose()
         await self._plain.aclose()
@@ -298,11 +311,16 @@ class Strangers:
     def client(self, *urls: str) -> httpx2.AsyncClient:
         return self._egress.over(self._egress.registered, urls)
 
+    async def addresses(self, url: str, urls: tuple[str, ...]) -> list[str]:
+        return await self._egress.addresses(url, urls, self._egress.allowed)
+
 
 class Clients(Protocol):
-    """What makes clients."""
+    """What makes clients, and looks names up for what is no client."""
 
     def client(self, *urls: str) -> httpx2.AsyncClient: ...
+
+    async def addresses(self, url: str, urls: tuple[str, ...]) -> list[str]: ...
 
 
 def origin(url: httpx2.URL) -> str:

@@ -52,6 +52,9 @@ class OwnHost:
     def client(self, *urls: str) -> httpx2.AsyncClient:
         return self.egress.client(*self.urls, *urls)
 
+    async def addresses(self, url: str, *urls: str) -> Sequence[str]:
+        return await self.egress.addresses(url, (*self.urls, *urls))
+
     def seal(self, plain: bytes) -> bytes:
         return self.secrets.seal(plain, f"host\0{self.name}")
 

@@ -11,11 +11,13 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # else gRPC remarks upon
 
 class Options(BaseModel):
     """Of one agent, whose `url` is that of its card, or of the place where its card is. `headers` are sent with each
-    request; values may be references ("env:NAME"). `poll`: seconds between two looks at a task that does not stream."""
+    request; values may be references ("env:NAME"). `poll`: seconds between two looks at a task that does not stream.
+    `reach`: origins inside that its card may name, besides that of `url` and public ones."""
 
     model_config = ConfigDict(extra="forbid")
     headers: dict[str, str] = Field(default_factory=dict)
     poll: float = Field(default=1.0, gt=0, le=300)
+    reach: tuple[str, ...] = ()
 
 
 class FaceOptions(BaseModel):

@@ -1,5 +1,6 @@
 """One agent of others: its card, and the SDK's client for it."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,30 +9,39 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import orjson
-from a2a.client import Client, ClientConfig, ClientFactory
+from a2a.client import Client, ClientCallContext, ClientConfig, ClientFactory
 from a2a.client.card_resolver import parse_agent_card
 from a2a.client.errors import A2AClientError, A2AClientTimeoutError
 from a2a.types import AgentCard
 from a2a.utils.errors import A2AError
 from a2a.utils.signing import create_signature_verifier
 from google.protobuf.json_format import ParseError
+from grpc.aio import UsageError
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from adapters import wire
-from adapters.a2a import bridge
-from adapters.errors import BadArguments, Broken, ConnectFailed, GatewayError, Refused, TimedOut
+from adapters.a2a import Options, bridge
+from adapters.a2a.line import Line, fault_of
+from adapters.errors import BadArguments, Broken, ConnectFailed, Denied, GatewayError, Refused, TimedOut
 from adapters.spi import Host, Upstream
 
 PLACES = ("/.well-known/agent-card.json", "/.well-known/agent.json")
-BINDINGS = ["JSONRPC", "HTTP+JSON"]
+OVER_HTTP = ["JSONRPC", "HTTP+JSON"]
+GRPC = "GRPC"
+FAULTS = (
+    A2AClientError, A2AError, UsageError, httpx.TransportError, ParseError, ValueError, KeyError, TypeError,
+    AttributeError,
+)  # fmt: skip
+SLACK = 5.0
+"""Seconds that a far side is given beyond the deadline, which is watched here: the task is cancelled there first."""
 ALGORITHMS = ["ES256", "ES384", "RS256", "PS256", "EdDSA"]
 
 
 class Far:
     """Reads the card, checks its signature, and makes the client anew when the card has changed."""
 
-    def __init__(self, upstream: Upstream, host: Host, headers: dict[str, str]) -> None:
+    def __init__(self, upstream: Upstream, host: Host, options: Options) -> None:
         if not upstream.url.startswith(("http://", "https://")):
             raise BadArguments(
                 f"'{upstream.name}': the url of an agent, or of its card, is like https://agent.example.com"
@@ -39,7 +49,7 @@ class Far:
         self._name = upstream.name
         self._url = upstream.url
         self._host = host
-        self._headers = {name.lower(): value for name, value in headers.items()}
+        self._headers = {name.lower(): value for name, value in options.headers.items()}
         if upstream.secret:
             self._headers["authorization"] = f"Bearer {upstream.secret}"
         self.signed = ""
@@ -48,6 +58,10 @@ class Far:
         self._card: AgentCard | None = None
         self._client: Client | None = None
         self._http: httpx.AsyncClient | None = None
+        self._line = Line(upstream.name, host, options.reach)
+        self._reach = options.reach
+        self._metadata: dict[str, str] | None = None
+        self._lost = False
 
     async def card(self) -> AgentCard:
         """Read anew. Raises `Broken` for what is no card, or one whose signature is wrong."""
@@ -59,7 +73,7 @@ class Far:
                 card = parse_agent_card(said)
             except (ParseError, KeyError, TypeError, ValueError, AttributeError) as fault:
                 raise Broken(f"'{self._name}' has a card that is none: {fault}"[:300]) from fault
-            await self.close()
+            await self._hang_up()
             self._card, self._raw = card, raw
         return self._card
 
@@ -128,23 +142,53 @@ class Far:
     # -- the client -----------------------------------------------------------------------------------------------
 
     async def client(self) -> Client:
-        """Of the best face that both speak: 1.0 before 0.3, JSON-RPC and HTTP+JSON."""
-        if self._client is None:
+        """By the face that the card prefers, of those that are spoken here; 1.0 before 0.3."""
+        if self._client is None or self._lost:
             card = self._card or await self.card()
-            self._http = bridge.client(self._host.http, self._headers)
-            config = ClientConfig(
-                httpx_client=self._http, supported_protocol_bindings=BINDINGS, streaming=card.capabilities.streaming
-            )
+            await self._hang_up()
             try:
-                self._client = ClientFactory(config).create(card)
+                self._client = await self._made(card)
             except (A2AClientError, ValueError) as fault:
-                raise Broken(f"'{self._name}' speaks neither JSON-RPC nor HTTP+JSON: {fault}") from fault
+                raise Broken(f"'{self._name}' speaks neither JSON-RPC, HTTP+JSON nor gRPC: {fault}") from fault
+            self._lost = False
         return self._client
 
-    async def close(self) -> None:
+    async def _made(self, card: AgentCard) -> Client:
+        known = [*OVER_HTTP, GRPC]
+        faces = [one for one in card.supported_interfaces if one.protocol_binding in known]
+        channel: Any = None
+        if faces and faces[0].protocol_binding == GRPC:
+            try:
+                best = ClientFactory._find_best_interface(faces, [GRPC])
+                channel = await self._line.open(best.url if best else "")
+            except Denied:
+                known = OVER_HTTP  # it may have a face that is not inside
+                if not any(one.protocol_binding in known for one in faces):
+                    raise
+        self._http = bridge.client(self._host.client(*self._reach), self._headers)
+        config = ClientConfig(
+            httpx_client=self._http, supported_protocol_bindings=known, streaming=card.capabilities.streaming,
+            grpc_channel_factory=lambda _url: channel,
+        )  # fmt: skip
+        self._metadata = self._headers if channel is not None else None
+        return ClientFactory(config).create(card)
+
+    def context(self, remaining: float | None) -> ClientCallContext | None:
+        """What goes along with one request over gRPC; over HTTP it is with the connection."""
+        if self._metadata is None:
+            return None
+        timeout = None if remaining is None else remaining + SLACK
+        return ClientCallContext(service_parameters=self._metadata, timeout=timeout)
+
+    async def _hang_up(self) -> None:
+        """Without an end to what runs: the connections stay the host's, and a channel stays while it is the same."""
         if self._http is not None:
             await self._http.aclose()
         self._client = self._http = None
+
+    async def close(self) -> None:
+        await self._hang_up()
+        await self._line.close()
 
     @asynccontextmanager
     async def speaking(self) -> AsyncIterator[None]:
@@ -153,21 +197,39 @@ class Far:
             yield
         except GatewayError:
             raise
-        except A2AClientTimeoutError as fault:
-            raise TimedOut(f"'{self._name}' did not answer in time", detail=repr(fault)) from fault
-        except A2AClientError as fault:
-            raise self._unreached(fault) from fault
-        except A2AError as fault:
-            raise Refused(f"'{self._name}': {fault}"[:600]) from fault
-        except httpx.ConnectError as fault:
-            raise ConnectFailed(f"'{self._name}' does not answer", detail=repr(fault), delivered="no") from fault
-        except httpx.TransportError as fault:
-            raise ConnectFailed(f"the connection to '{self._name}' broke", detail=repr(fault)) from fault
-        except (ParseError, ValueError, KeyError, TypeError, AttributeError) as fault:
-            raise Broken(f"'{self._name}' answered in no way of A2A", detail=repr(fault)) from fault
+        except asyncio.CancelledError as fault:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ConnectFailed(f"the connection to '{self._name}' was closed", detail=repr(fault)) from fault
+        except FAULTS as fault:
+            raise self._fault(fault) from fault
+
+    def _fault(self, fault: BaseException) -> GatewayError:
+        match fault:
+            case A2AClientTimeoutError():
+                return TimedOut(f"'{self._name}' did not answer in time", detail=repr(fault))
+            case A2AClientError():
+                return self._unreached(fault)
+            case A2AError():
+                return Refused(f"'{self._name}': {fault}"[:600])
+            case httpx.ConnectError():
+                return ConnectFailed(f"'{self._name}' does not answer", detail=repr(fault), delivered="no")
+            case httpx.TransportError():
+                return ConnectFailed(f"the connection to '{self._name}' broke", detail=repr(fault))
+            case _:
+                return self._of_line(fault) or Broken(f"'{self._name}' answered in no way of A2A", detail=repr(fault))
+
+    def _of_line(self, fault: BaseException | None) -> GatewayError | None:
+        known = fault_of(self._name, fault)
+        if known is not None and known.delivered == "no":
+            self._lost = True  # the next call looks the name up again
+        return known
 
     def _unreached(self, fault: A2AClientError) -> GatewayError:
         cause = fault.__cause__
+        if (known := self._of_line(cause)) is not None:
+            return known
         if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
             return ConnectFailed(f"'{self._name}' does not answer", detail=repr(fault), delivered="no")
         if isinstance(cause, httpx.TransportError):

@@ -98,7 +98,7 @@ class Scripted(AgentExecutor):
 
 def card(base: str, binding: str, version: str, *, streaming: bool = True) -> AgentCard:
     skills = [AgentSkill(id="echo", name="Echo", description="Says it again.", tags=["echo"])]
-    path = "/rpc" if binding == "JSONRPC" else "/rest"
+    path = {"JSONRPC": "/rpc", "HTTP+JSON": "/rest"}.get(binding, "")
     return AgentCard(
         name="Far", description="A scripted agent.", version="1", skills=skills, default_input_modes=["text/plain"],
         default_output_modes=["text/plain"], capabilities=AgentCapabilities(streaming=streaming),

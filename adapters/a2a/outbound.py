@@ -94,7 +94,7 @@ class A2aOutbound:
     def __init__(self, upstream: Upstream, host: Host, options: Options) -> None:
         self._name = upstream.name
         self._options = options
-        self._far = Far(upstream, host, options.headers)
+        self._far = Far(upstream, host, options)
         self._contexts: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -127,7 +127,7 @@ class A2aOutbound:
 
     async def invoke(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
         heard = Heard()
-        responses = self._sent(self._request(call, tool))
+        responses = self._sent(self._request(call, tool), call)
         first = asyncio.ensure_future(anext(responses))
         try:
             async with self._far.speaking():
@@ -149,10 +149,10 @@ class A2aOutbound:
     async def resume(self, call: Call, tool: Tool, handle: Handle) -> AsyncIterator[Event]:
         """Listens again to the task, or looks at it, until it ends."""
         heard = Heard()
-        heard.take(await self._look(handle))
+        heard.take(await self._look(handle, call))
         if not heard.ended:
             with suppress(GatewayError):
-                async with self._far.speaking(), aclosing(self._subscribed(handle)) as responses:
+                async with self._far.speaking(), aclosing(self._subscribed(handle, call)) as responses:
                     async for event in self._told(responses, heard, known=True):
                         yield event
         try:
@@ -189,18 +189,21 @@ class A2aOutbound:
     def _place(self, call: Call) -> tuple[str, str]:
         return call.caller.id, str(call.arguments.get("conversation") or call.conversation or "")
 
-    async def _sent(self, request: SendMessageRequest) -> AsyncGenerator[StreamResponse, None]:
-        async for response in (await self._far.client()).send_message(request):
+    async def _sent(self, request: SendMessageRequest, call: Call) -> AsyncGenerator[StreamResponse, None]:
+        client = await self._far.client()
+        async for response in client.send_message(request, context=self._far.context(call.remaining)):
             yield response
 
-    async def _subscribed(self, task: str) -> AsyncGenerator[StreamResponse, None]:
-        async for response in (await self._far.client()).subscribe(SubscribeToTaskRequest(id=task)):
+    async def _subscribed(self, task: str, call: Call) -> AsyncGenerator[StreamResponse, None]:
+        client, request = await self._far.client(), SubscribeToTaskRequest(id=task)
+        async for response in client.subscribe(request, context=self._far.context(call.remaining)):
             yield response
 
-    async def _look(self, task: str) -> Task:
+    async def _look(self, task: str, call: Call) -> Task:
         async with self._far.speaking():
             try:
-                return await (await self._far.client()).get_task(GetTaskRequest(id=task))
+                client = await self._far.client()
+                return await client.get_task(GetTaskRequest(id=task), context=self._far.context(call.remaining))
             except Exception as fault:
                 if "not found" in str(fault).lower():
                     raise Unknown(f"'{self._name}' does not hold this task any more") from fault
@@ -261,7 +264,7 @@ class A2aOutbound:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, max(SLOWEST, self._options.poll))
             before = translate.status_text(heard.task)
-            heard.take(await self._look(heard.task.id))
+            heard.take(await self._look(heard.task.id, call))
             if (said := translate.status_text(heard.task)) and said != before and not heard.ended:
                 yield Progress(said)
         self._remember(call, heard.task.context_id)
@@ -306,7 +309,8 @@ class A2aOutbound:
                 if heard.task is None and first is not None:
                     self._heard(await first, heard)
                 if heard.task is not None and heard.task.status.state in RUNNING:
-                    await (await self._far.client()).cancel_task(CancelTaskRequest(id=heard.task.id))
+                    client = await self._far.client()
+                    await client.cancel_task(CancelTaskRequest(id=heard.task.id), context=self._far.context(FAREWELL))
         if responses is not None:
             with suppress(Exception):
                 await responses.aclose()

@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import ipaddress
 import os
 from typing import Any
 
 import pytest
 
+from adapters.errors import ConnectFailed, Denied
 from gateway.egress import Egress
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -103,3 +105,24 @@ async def test_a_call_cut_while_it_connects_leaves_nothing(transport: Any) -> No
         await asyncio.sleep(0.01)
     gc.collect()
     assert files() <= before
+
+
+async def test_addresses_are_given_by_the_same_rules() -> None:
+    """Of the operator's own origins all, of others public ones; of those who registered themselves, what is allowed."""
+    egress = Egress(allowed=(ipaddress.ip_network("127.0.0.0/8"),))
+    own = ("http://localhost:7000",)
+    try:
+        assert await egress.addresses("http://127.0.0.1:7000", ("http://127.0.0.1:7000",)) == ["127.0.0.1"]
+        assert "127.0.0.1" in await egress.addresses("http://LOCALHOST:7000", own)
+        assert await egress.addresses("https://8.8.8.8:443", ()) == ["8.8.8.8"]
+        assert await egress.strangers.addresses("http://127.0.0.1:7000", ("http://127.0.0.1:7000",)) == ["127.0.0.1"]
+        refused = ("http://localhost:7001", "https://localhost:7000", "http://127.0.0.1:7000", "http://[::1]:7000")
+        for url in (*refused, "http://169.254.169.254:80", "http://10.0.0.1:7000"):
+            with pytest.raises(Denied):
+                await egress.addresses(url, own)
+        with pytest.raises(Denied):
+            await egress.strangers.addresses("http://10.0.0.1:7000", ("http://10.0.0.1:7000",))
+        with pytest.raises(ConnectFailed):
+            await egress.addresses("http://nobody.invalid:7000", own)
+    finally:
+        await egress.aclose()

@@ -117,7 +117,7 @@ async def test_a_key_of_another_place_is_not_asked_for(box: Box, far: Far) -> No
     [
         ([], "has a card that is no object"),
         ({"name": 5}, "has a card that is none"),
-        ({"name": "x", "supportedInterfaces": []}, "speaks neither JSON-RPC nor HTTP+JSON"),
+        ({"name": "x", "supportedInterfaces": []}, "speaks neither JSON-RPC, HTTP+JSON nor gRPC"),
         ({"signatures": [{"protected": "!!", "signature": "x"}]}, "signature"),
         ({"signatures": [5]}, "signature"),
     ],
