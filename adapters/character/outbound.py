@@ -165,6 +165,7 @@ class CharacterOutbound:
         names = tuple(sorted({*thinking, *named}))
         wanted = {*self._options.engines, *filter(None, (self._options.engine, self._engine))}
         missing = {name: self._missing(name) for name in sorted(wanted.difference(names))}
+        missing = missing or ({} if names else {"any": self._missing("")})
         calls = {name: translate.engine(name, self._options, "").tool for name in names}
         return Engines(names, self._engine or self._first(), STAYS, missing, calls)
 

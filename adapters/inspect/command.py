@@ -13,8 +13,8 @@ import orjson
 from adapters.errors import BadArguments, Broken
 from adapters.inspect import report
 from adapters.inspect.child import Child
-from adapters.inspect.engines import by_engine
-from adapters.inspect.session import Bench, Outcome, direct, under_test
+from adapters.inspect.engines import by_engine, planned
+from adapters.inspect.session import Bench, Outcome, asked, direct, under_test
 from adapters.inspect.venv import HARNESS
 from adapters.spi import Door
 from adapters.venvs import Venvs
@@ -92,6 +92,8 @@ async def command(door: Door, args: Sequence[str]) -> int:
         sys.stdout.write(_parser().format_help())
         return 0
     said = parsed(args)
+    for agent in said.agents:  # before anything is installed
+        await planned(door, agent, said.engines) if said.engines else asked(door, agent)
     venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
     if not venvs.of(HARNESS).ready:
         sys.stderr.write(f"installing {HARNESS.title}, about {HARNESS.megabytes} MB …\n")

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.errors import BadArguments, GatewayError
@@ -18,26 +18,43 @@ NONE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Engines that are there, those that are not and why, and by which the agent thinks now."""
+
+    slug: str
+    present: list[str]
+    absent: dict[str, str]
+    chosen: str
+
+
 async def by_engine(door: Door, agent: str, wanted: str, run: Callable[[], Awaitable[Outcome]]) -> list[Outcome]:
     """An arm for each engine of `wanted` ("all", or names by commas). One that cannot be run is an arm that says why.
 
-    Raises `BadArguments` for an agent that has no engines, and for names of none, before anything is run.
+    Raises as `planned`, before anything is run.
     """
+    plan = await planned(door, agent, wanted)
+    arms: list[Outcome] = []
+    async with _restored(door, plan.slug, plan.chosen):
+        for number, name in enumerate(plan.present, 1):
+            sys.stderr.write(f"{agent} on {name} ({number} of {len(plan.present)}) …\n")
+            arms.append(replace(await _one(door, plan.slug, name, run), agent=agent, engine=name))
+    return [*arms, *(Outcome(agent, [], 0.0, {}, name, why) for name, why in plan.absent.items())]
+
+
+async def planned(door: Door, agent: str, wanted: str) -> Plan:
+    """Raises `BadArguments` for an agent that has no engines, and for names of none."""
     slug = asked(door, agent).tool.agent
     found = await _engines(door, slug)
+    if not found["engines"]:
+        raise BadArguments("; ".join(found["missing"].values()) or f"'{slug}' has no engine")
     names = found["engines"] if wanted == ALL else [name for name in wanted.split(",") if name]
     known = {*found["engines"], *found["missing"]}
     if strange := [name for name in names if name not in known]:
         there = ", ".join(found["engines"]) or "none"
         raise BadArguments(f"'{slug}' has no engine '{strange[0][:40]}'; there are: {there}")
     absent = found["missing"] if wanted == ALL else {n: found["missing"][n] for n in names if n in found["missing"]}
-    arms: list[Outcome] = []
-    present = [name for name in names if name not in absent]
-    async with _restored(door, slug, found["chosen"]):
-        for number, name in enumerate(present, 1):
-            sys.stderr.write(f"{agent} on {name} ({number} of {len(present)}) …\n")
-            arms.append(replace(await _one(door, slug, name, run), agent=agent, engine=name))
-    return [*arms, *(Outcome(agent, [], 0.0, {}, name, why) for name, why in absent.items())]
+    return Plan(slug, [name for name in names if name not in absent], absent, found["chosen"])
 
 
 async def _engines(door: Door, slug: str) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def engine(app: typer.Typer, with_house: Any) -> None:
             if json or ctx.obj.as_json:
                 document(found)
             else:
-                line(f"{agent} thinks by {found['chosen']}; there are: {', '.join(found['engines']) or 'none'}")
+                chosen = found["chosen"] or "nothing yet"
+                line(f"{agent} thinks by {chosen}; there are: {', '.join(found['engines']) or 'none'}")
                 for name, mends in found["missing"].items():
                     line(f"not there: {name}: {mends}")
                 if engine:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.errors import BadArguments, Refused
+from adapters.inspect.command import command
 from adapters.inspect.engines import by_engine
 from adapters.inspect.session import Outcome
 from adapters.sidekick.testing import SidekickFarSide
@@ -149,3 +150,11 @@ async def test_an_agent_without_engines_has_one_score(place: Place) -> None:
     await place.door.manage("PUT", "/v1/agents/talker/benchmark", said)
     record = await place.door.manage("GET", "/v1/agents/talker")
     assert (record["benchmark"]["benchmarkScore"], record["benchmark"]["engine"], record["benchmarks"]) == (1.0, "", {})
+
+
+@pytest.mark.parametrize("words", [("--agent", "nobody"), ("--agent", "ada", "--engines", "all")])
+async def test_what_cannot_be_run_is_said_before_anything_is_installed(place: Place, words: tuple[str, ...]) -> None:
+    await place.box.remove("helpers")
+    with pytest.raises(BadArguments, match=r"nobody|doolittle add sidekick"):
+        await command(place.door, ("tau2", *words))
+    assert not (place.door.folder / "sidekick").exists()
