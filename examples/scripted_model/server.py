@@ -6,6 +6,7 @@ Words that it obeys, anywhere in what a user says, each on the rest of its line:
     !else TOOL {JSON}   what is planned anew when a tool failed
     !loop TOOL {JSON}   call this tool, for ever
     !say TEXT           what it answers in the end, in place of the last tool's result
+    !told               it answers with all that it was told of itself: its system message
     !slow SECONDS       so long before each word
     !500                the server fails
 
@@ -123,6 +124,8 @@ def decided(request: Message) -> tuple[str, Message | None]:
         return "", _called(name, json.loads(arguments or "{}"), tools)
     if told := SAY.search(said):
         return told[1].strip(), None
+    if "!told" in said:
+        return "\n\n".join(_text(m) for m in request["messages"] if m["role"] == "system"), None
     summed = whole.partition("# What was done\n")[2].removesuffix("\nAnswer the task.")
     done = re.split(r"^\d+\. [\w-]+: ", summed, flags=re.MULTILINE)[1:] or results
     return (f"The answer is {done[-1].strip()}." if done else f"You said: {_plain(said)}"), None

@@ -54,6 +54,20 @@ async def test_each_tool_of_the_engine_is_held_to_the_callers_rights(room: Room)
     assert '"sum":3' in await room.say(order(add), Caller("more", allow=("ada__*", "all__*")))
 
 
+async def test_who_lends_tools_lends_no_more_than_it_has(room: Room) -> None:
+    await room.box.add(Upstream("w", "fake", "fake://rights"))
+    await room.add(borrows=True)
+    echo, add = ("all__echo", {"text": "hi"}), ("all__add", {"a": 1, "b": 2})
+    for tools in (["*"], ["keeper__ask"], ["all__*", "keeper__*", "talker__*"]):
+        said = await room.say(order(("keeper__ask", {"message": "say got it"}), echo), ONLY, tools=tools)
+        assert said.count("Error: ") == 2
+        assert "got it" not in said
+        assert "; hi" not in said
+    some = Caller("some", allow=("ada__*", "all__echo"))
+    said = await room.say(order(echo, add), some, tools=["*"])
+    assert said.startswith("hi; Error: ")
+
+
 async def test_a_caller_on_behalf_of_whom_another_acts_is_held_to_the_same(room: Room) -> None:
     """An agent that may all, for a caller who may not call the character, does not reach it."""
     await room.add()
