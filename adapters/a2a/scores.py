@@ -1,4 +1,4 @@
-"""What a benchmark said of an agent, on its card: an extension of data alone (A2A 1.0, 4.6 "Extensions")."""
+"""What a benchmark said of an agent, on its card: an `AgentExtension` of data alone, as A2A 1.0 means such."""
 
 from collections.abc import Mapping
 from math import isfinite

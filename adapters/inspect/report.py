@@ -95,6 +95,9 @@ HEAD = (
 )  # fmt: skip
 
 
+TOLD = ("tokens_in", "tokens_out", "cost")
+
+
 def table(said: dict[str, Any]) -> list[str]:
     """Lines: what was run, and a row for each agent, with floor and ceiling."""
     known = ", ".join(f"{name} {number}" for name, number in said["versions"].items())
@@ -116,11 +119,16 @@ def _money(said: dict[str, Any]) -> str:
     return f"tokens: of the agent, as its model counted them · cost: {cost} · paid: by the gateway, for calls"
 
 
+def _number(value: float) -> str:
+    """Six decimals at most, and never in powers of ten."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
 def _row(one: dict[str, Any]) -> list[str]:
     passes = " ".join(f"{value:.3f}" for value in one["pass^k"]) if one["reward"] is not None else "-"
     reward = "not run" if one["reward"] is None else f"{one['reward']:.3f}"
     least = ">=" if one["untold"] else ""
-    tokens = ["-" if one[key] is None else f"{least}{one[key]}" for key in ("tokens_in", "tokens_out", "cost")]
+    tokens = ["-" if one[key] is None else f"{least}{_number(one[key])}" for key in TOLD]
     money = " + ".join(f"{amount} {asset}" for asset, amount in one["paid"].items()) or "-"
     rest = [one["n"], one["errors"], one["calls"], one["turns"], *tokens, money, f"{one['seconds']:.1f}"]
     return [named(one), reward, passes, *map(str, rest)]

@@ -207,5 +207,8 @@ def test_what_is_not_known_is_not_shown_as_nothing() -> None:
     lines = report.table({**about, "price": [1.0, 1.0], "rows": [some, none, away], "baselines": {}})
     cells = [re.split(r"\s{2,}", line) for line in lines[5:8]]
     assert [row[7:11] for row in cells[:2]] == [[">=1000", ">=100", ">=0.0011", "-"], ["-", "-", "-", "-"]]
+    small = report.figures(Outcome("d", [counted(20, 10, {})], 1.0, {}), 1, (1.0, 2.0))
+    cheap = report.table({**about, "price": [1.0, 2.0], "rows": [small], "baselines": {}})
+    assert re.split(r"\s{2,}", cheap[5])[7:10] == ["20", "10", "0.00004"]
     assert cells[2][:3] == ["c on slow", "not run", "-"]
     assert lines[8] == "c on slow: it is not there"
