@@ -1,5 +1,6 @@
 """Why banking's ceiling is below 1: solutions that the evaluator itself does not reach."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,25 @@ async def test_a_whole_number_of_income_is_never_reached(stand: Stand, tmp_path:
     assert {one["id"]: (one["reward"], one["error"]) for one in outcome.samples} == {
         "task_001": (0.0, ""), "task_001_float": (1.0, ""),
     }  # fmt: skip
+
+
+TWICE = """
+import json, sys
+from inspect_evals.tau2.banking.scorer import _build_expected_db as built
+from inspect_evals.tau2.data_model.tasks import Task
+for said in json.load(sys.stdin):
+    task = Task.model_validate(said)
+    states = [built(task.evaluation_criteria.actions, task.initial_state).get_hash() for _ in range(2)]
+    print(task.id, states[0] == states[1])
+"""
+
+
+async def test_the_evaluator_changes_the_task_whose_start_it_puts_into_the_database() -> None:
+    """Two expected states of one task differ, for the first was made in the task's own `initial_state`."""
+    chosen = [task for task in tasks() if task["id"] in ("task_050", "task_051")]
+    process = await asyncio.create_subprocess_exec(
+        str((await Venvs(VENVS).install(HARNESS)).python), "-I", "-c", TWICE,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await process.communicate(json.dumps(chosen).encode())
+    assert dict(line.split() for line in said.decode().splitlines()) == {"task_050": "True", "task_051": "False"}
