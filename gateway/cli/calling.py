@@ -40,9 +40,11 @@ def agents(app: typer.Typer, with_house: Any) -> None:
 
 
 def _score(agent: dict[str, Any]) -> str:
-    """The newest score, with what it is of: "0.420 tau2_retail n=20, user gpt-5"."""
+    """The newest score, with what it is of: "0.420 tau2_retail n=20, user gpt-5"; a scripted user is only named so."""
     said = agent["benchmark"]
-    return f"{said['benchmarkScore']:.3f} {said['benchmark']} n={said['n']}, user {said['user']}" if said else ""
+    if not said:
+        return ""
+    return f"{said['benchmarkScore']:.3f} {said['benchmark']} n={said['n']}, user {said['user'].partition(':')[0]}"
 
 
 NO_AGENTS = "There are no agents. Add a place where some live: doolittle add NETWORK NAME URL"

@@ -8,6 +8,11 @@ import orjson
 
 from gateway.cli.house import Place
 
+WIDTH = 160
+"""Of a table that no terminal shows."""
+LONG = "description"
+"""The column that is cut to one line, so that all others are whole."""
+
 
 def document(value: Any) -> None:
     """One JSON document on standard output."""
@@ -32,19 +37,26 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> No
         line(empty)
         return
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    taken = [max(map(cell_len, column)) for column in zip(names, *rows, strict=True)]
+    long = names.index(LONG) if LONG in names else None
+    room = console.width - sum(wide + 3 for place, wide in enumerate(taken) if place != long) - 2
     for name in names:
-        made.add_column(name, overflow="fold" if name != "description" else "ellipsis", no_wrap=name == "description")
+        made.add_column(name, overflow="fold")
     for row in rows:
-        made.add_row(*(_plain(cell) for cell in row))
+        made.add_row(*(_plain(cell, max(room, 20) if place == long else None) for place, cell in enumerate(row)))
     console.print(made)
 
 
-def _plain(cell: str) -> Any:
+def _plain(cell: str, most: int | None) -> Any:
     from rich.text import Text
 
-    return Text("".join(c if c.isprintable() else " " for c in cell))
+    made = Text("".join(c if c.isprintable() else " " for c in cell))
+    if most is not None:
+        made.truncate(most, overflow="ellipsis")
+    return made
