@@ -99,16 +99,16 @@ class Person:
         self.turns += 1
         self.last = now
 
-    def enter(self, room: str, audience: Collection[str]) -> bool:
-        """Whether that is news: who was ever in a room stays on its list."""
-        before = self.rooms.pop(room, None)
-        self.rooms[room] = sorted({*(before or ()), *audience})  # the last one stands last
+    def enter(self, room: str, marks: list[str]) -> None:
+        """Who was ever in the room, themselves among them. Of too many rooms, those entered first are left out."""
+        self.rooms.pop(room, None)
+        self.rooms[room] = marks
         while len(self.rooms) > ROOMS:
             del self.rooms[next(iter(self.rooms))]
-        return before != self.rooms[room]
 
     def was_in(self, room: str) -> bool:
-        return room in self.rooms or any(piece.room == room for piece in self.said)
+        """A caller itself has no list of the rooms in which it was alone."""
+        return room in self.rooms or (not self.speaker and any(piece.room == room for piece in self.said))
 
     def audience(self, room: str) -> set[str]:
         """The marks of all who were ever in the room, themselves among them."""

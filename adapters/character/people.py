@@ -8,6 +8,9 @@ from adapters.character.rooms import Room
 from adapters.errors import Expired
 from adapters.spi import Caller, Host, Speech
 
+COMPANY = 50
+"""People whose words are looked through in one turn, beside the one who speaks."""
+
 
 class People:
     """Loaded when the character connects; what changes is written off the call path, or before an answer is given."""
@@ -39,16 +42,27 @@ class People:
         told of what another said elsewhere."""
         person = self.of(caller, speech.by)
         mine = self._of[caller.id]
-        here = [person, *(one for one in mine.values() if one is not person and one.was_in(room))]
         named = {mark(identity(caller.id, name)) for name in speech.among if name != speech.by}
-        audience = frozenset(named.union(*(one.audience(room) for one in here)))
-        if len(mine) > 1 or named or speech.by:
+        marks = person.rooms.get(room)
+        if marks is None or not named.issubset(marks):
+            marks = self._arrive(person, room, named)
+        here = _newest(person, [mine[one] for one in marks if one in mine])
+        met = {one for others in person.rooms.values() for one in others}
+        company = _newest(person, [mine[one] for one in met if one in mine])
+        return Room(room, person, here, company, frozenset(marks), speech.among)
+
+    def _arrive(self, person: Person, room: str, named: set[str]) -> list[str]:
+        """The marks of all who were ever in the room, this person and those named now among them; from here on they
+        stand with each of them. A caller that is alone needs no such list."""
+        mine = self._of[person.caller]
+        here = [person, *(one for one in mine.values() if one is not person and one.was_in(room))]
+        lists = {id(found): found for one in here if (found := one.rooms.get(room)) is not None}  # mostly one, shared
+        marks = sorted(named.union(*lists.values(), (mark(one.id) for one in here)))
+        if len(mine) > 1 or named or person.speaker:
             for one in here:
-                if one.enter(room, audience):
-                    self._note(one.id)
-        marks = {other for others in person.rooms.values() for other in others} - {mark(person.id)}
-        company = [person, *(mine[other] for other in sorted(marks) if other in mine)]
-        return Room(room, person, here, company, audience, speech.among)
+                one.enter(room, marks)
+                self._note(one.id)
+        return marks
 
     def all(self) -> Sequence[Person]:
         return tuple(self._known.values())
@@ -133,6 +147,12 @@ class People:
             self._drop(id)
         await self.flush()
         return len(gone)
+
+
+def _newest(person: Person, others: list[Person]) -> list[Person]:
+    """The person, and of others so many as are looked through: those who spoke last."""
+    rest = sorted((one for one in others if one is not person), key=lambda one: one.last, reverse=True)
+    return [person, *rest[:COMPANY]]
 
 
 def _key(id: str) -> str:

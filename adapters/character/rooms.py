@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from adapters.character.memory import About, Person, Piece, mark, recall
 
+LOOKED = 600
+"""Pieces that are looked through: all of the person's, and of others' the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -51,15 +54,20 @@ class Room:
 
     def recall(self, message: str, most: int) -> list[Line]:
         """What was said elsewhere, by the person, or where they were too, as far as it may be told here."""
-        found = [(piece, one) for one in self.company for piece in one.said if self._may(piece, one)]
-        found.sort(key=lambda pair: pair[0].at)
+        told = {one.id: self._rooms(one) for one in self.company}
+        found = [(piece, one) for one in self.company for piece in one.said if piece.room in told[one.id]]
+        found.sort(key=lambda pair: (pair[1] is self.person, pair[0].at))
+        found = sorted(found[-LOOKED:], key=lambda pair: pair[0].at)
         chosen = recall([piece for piece, _ in found], message, most)
         by = {id(piece): one for piece, one in found}
         return [self._line(piece, by[id(piece)]) for piece in chosen]
 
-    def _may(self, piece: Piece, one: Person) -> bool:
-        there = one is self.person or piece.room in self.person.rooms
-        return piece.room != self.name and there and self.audience <= one.audience(piece.room)
+    def _rooms(self, one: Person) -> set[str]:
+        """Others in which they spoke, and all who hear it now were, the person among them."""
+        spoken = {piece.room for piece in one.said} - {self.name}
+        if one is not self.person:
+            spoken &= self.person.rooms.keys()
+        return {room for room in spoken if self.audience <= one.audience(room)}
 
     def _line(self, piece: Piece, one: Person) -> Line:
         named = one is not self.person or self.shared

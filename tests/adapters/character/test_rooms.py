@@ -204,6 +204,6 @@ def test_a_person_is_the_same_after_it_was_kept(name: str, facts: list[str]) -> 
     person = Person("p", caller="p", speaker=name)
     for fact in facts:
         person.learn(fact, "r")
-    person.enter("r", {"m"})
+    person.enter("r", ["m"])
     person.hear("a", "b", "r")
     assert Person.of(person.packed()) == person
