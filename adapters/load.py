@@ -13,9 +13,9 @@
     inbound_can = ["stream", "ask"]       # where the inbound role can other things than the outbound one
     [trust]                               # messages from this network: authenticated, bound, replay_proof
     authenticated = true
-    [commands]                            # words after `doolittle`, each "module:function" (adapters.spi.Command);
-                                          # "publish morse" is the command `publish`, for the network morse
-    morse-key = "doolittle_morse.key:command"
+    [commands]                            # words after `doolittle`, each "module:function" (adapters.spi.Command) and
+                                          # what it does; "publish morse" is the command `publish`, for this network
+    morse-key = "doolittle_morse.key:command Make a key."
 """
 
 import difflib

@@ -26,10 +26,11 @@ Loop = Callable[[], asyncio.AbstractEventLoop]
 
 
 class Target(NamedTuple):
-    """A command of an adapter's: "module:function", and its network."""
+    """A command of an adapter's: "module:function", its network, and what it does."""
 
     function: str
     network: str
+    does: str
 
 
 @app.callback()
@@ -84,7 +85,8 @@ def _of_adapters() -> None:
     for found in Adapters.installed().all():
         for name, target in (found.manifest.commands if found.manifest else {}).items():
             word, _, which = name.partition(" ")
-            shared.setdefault(word, {})[which] = Target(target, found.name)
+            function, _, does = target.partition(" ")
+            shared.setdefault(word, {})[which] = Target(function, found.name, does)
     for word, targets in shared.items():
         _adapter_command(word, targets)
 
@@ -100,9 +102,9 @@ def _chosen(words: list[str], targets: dict[str, Target]) -> tuple[Target, list[
 
 def _adapter_command(name: str, targets: dict[str, Target]) -> None:
     settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    networks = " and ".join(sorted(target.network for target in targets.values()))
+    told = "; ".join(f"{which}: {one.does}".removesuffix(".") if which else one.does for which, one in targets.items())
 
-    @app.command(name, context_settings=settings, help=f"A command of the network {networks}.")
+    @app.command(name, context_settings=settings, help=told or "A command of an adapter.")
     def command(ctx: typer.Context) -> None:
         async def work(here: House) -> int:
             from importlib import import_module

@@ -1,7 +1,9 @@
 """A broken or missing adapter is said, with the way to mend it, and does not stop the others."""
 
 import asyncio
+import re
 import sys
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -93,3 +95,12 @@ async def test_parked_things_are_taken_once_and_closed_in_time() -> None:
         await asyncio.sleep(0.001)
     with pytest.raises(Expired):
         short.take(key)
+
+
+def test_each_command_says_what_it_does() -> None:
+    for found in Adapters.installed().all():
+        for name, told in (found.manifest.commands if found.manifest else {}).items():
+            function, _, does = told.partition(" ")
+            module, _, attribute = function.partition(":")
+            assert callable(getattr(import_module(module), attribute)), name
+            assert re.fullmatch(r"[A-Z].{9,70}\.", does), name
