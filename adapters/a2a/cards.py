@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm
 
-from adapters.a2a import scores
+from adapters.a2a import files, scores
 from adapters.spi import Agent, Json, Keyring, Tool
 from adapters.talk import talk
 
@@ -52,7 +52,7 @@ def skill(tool: Tool, network: str) -> AgentSkill:
     name = tool.title or skill_id(tool)
     return AgentSkill(
         id=skill_id(tool), name=name, description=tool.description or name, tags=[network, tool.agent],
-        input_modes=MODES, output_modes=MODES,
+        input_modes=[*MODES, *files.modes(tool)], output_modes=MODES,
     )  # fmt: skip
 
 

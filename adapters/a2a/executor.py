@@ -16,7 +16,7 @@ from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
 from google.protobuf.json_format import MessageToDict
 
 from adapters import hops
-from adapters.a2a import translate
+from adapters.a2a import files, translate
 from adapters.a2a.cards import skill_id
 from adapters.a2a.tasks import LASTING
 from adapters.errors import BadArguments, CallerError, GatewayError, Unknown
@@ -27,8 +27,10 @@ from adapters.spi import (
     Call,
     Caller,
     Catalog,
+    Data,
     Error,
     Event,
+    File,
     Invoke,
     Json,
     Progress,
@@ -111,8 +113,11 @@ class Executor(AgentExecutor):
             "trace": context.call_context.state.get("headers", {}).get("traceparent"),
         }  # fmt: skip
         held = translate.contents(message.parts)
-        asked = self._asked.pop(context.task_id or "", None)
+        asked = self._asked.get(context.task_id or "")
         if asked is not None:
+            if any(isinstance(one, File) for one in held):
+                raise ContentTypeNotSupportedError(message="an answer takes text/plain and application/json; no files")
+            del self._asked[context.task_id or ""]
             tool, ask = asked
             return Call(_id(context, message), tool, {}, answer=Answer(ask.token, _values(ask, held)), **made)
         tool, arguments = self._arguments(caller, str(metadata.get(translate.SKILL, "")), held)
@@ -142,19 +147,27 @@ class Executor(AgentExecutor):
         except GatewayError as fault:
             raise InvalidParamsError(message=fault.public) from fault
         texts = [one.text for one in held if isinstance(one, Text)]
-        objects = [one.value for one in held if not isinstance(one, Text) and hasattr(one, "value")]
-        if len(texts) + len(objects) < len(held):
-            raise ContentTypeNotSupportedError(message="this agent takes texts and data, no files")
+        objects = [one.value for one in held if isinstance(one, Data)]
+        try:
+            filled, rest = files.placed(tool, [one for one in held if isinstance(one, File)])
+        except files.Unfit as fault:
+            raise ContentTypeNotSupportedError(message=str(fault)) from fault
+        if filled and not texts and not objects:
+            return tool, filled
+        return tool, {**self._said(rest if filled else tool, texts, objects), **filled}
+
+    def _said(self, tool: Tool, texts: list[str], objects: list[Json]) -> dict[str, Json]:
+        """What texts and data are to a tool. Raises `InvalidParamsError`."""
         if len(objects) == 1 and isinstance(objects[0], dict) and not texts:
-            return tool, objects[0]
+            return objects[0]
         found = tells(tool)
         if found is not None:
             said = [*texts, *(orjson.dumps(value).decode() for value in objects)]
-            return tool, {found.argument: "\n".join(said)}
+            return {found.argument: "\n".join(said)}
         with suppress(orjson.JSONDecodeError):
             said = orjson.loads("".join(texts))
             if isinstance(said, dict):
-                return tool, said
+                return said
         raise InvalidParamsError(
             message=f"the skill '{skill_id(tool)}' takes its arguments as a part of data, or as JSON"
         )

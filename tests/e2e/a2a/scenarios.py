@@ -74,11 +74,12 @@ class _Agent:
         return Report(True, "well")
 
     async def invoke(self, call: Call, tool: Tool) -> AsyncIterator[Event]:
-        if call.answer is not None:
+        given: Any = call.meta.get(GIVEN) or {}
+        id = str(given.get("messageId", ""))
+        if call.answer is not None and not id.startswith("tck-input-required"):
             yield Result((Text("thank you"),))
             return
-        given: Any = call.meta.get(GIVEN) or {}
-        async for event in self._does(str(given.get("messageId", "")), str(call.arguments["message"])):
+        async for event in self._does(id, str(call.arguments.get("message", ""))):
             yield event
 
     async def _does(self, id: str, said: str) -> AsyncIterator[Event]:
