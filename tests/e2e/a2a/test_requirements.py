@@ -10,6 +10,7 @@ from a2a.types import (
     GetExtendedAgentCardRequest,
     GetTaskRequest,
     ListTasksRequest,
+    Role,
     SubscribeToTaskRequest,
     TaskState,
 )
@@ -169,8 +170,13 @@ async def test_a_task_that_asks_is_answered_in_its_context(kit: str, binding: st
         wrong = request("x", task=task.id, context="another")
         assert await refused(heard(client, wrong)) == "InvalidParamsError"
         await heard(client, request("tck-input-required", "the blue one", task=task.id))
+        again = await client.get_task(GetTaskRequest(id=task.id))
+        assert again.status.state == TaskState.TASK_STATE_INPUT_REQUIRED
+        await heard(client, request("tck-complete-task", "the light blue one", task=task.id))
         ended = await client.get_task(GetTaskRequest(id=task.id))
         assert ended.status.state == TaskState.TASK_STATE_COMPLETED
+        said = [one.parts[0].text for one in ended.history if one.role == Role.ROLE_USER]
+        assert said == ["hello", "the blue one", "the light blue one"]
         assert ended.context_id == task.context_id
 
 
