@@ -121,15 +121,17 @@ class Joined:
     async def _connected(self) -> None:
         """One connection, until it breaks. Raises `Over`, and `ConnectFailed` in the end."""
         await self._reach()
+        (broken,) = await asyncio.gather(self._joined(), return_exceptions=True)  # `_reach` finds out what is there now
+        self._log(f"the connection broke: {_cause(broken)}")
+
+    async def _joined(self) -> None:
+        """Ends with whatever broke it."""
         try:
             async with self._open() as client:
                 self._client = client
                 self._there.set()
                 self._log("joined")
                 await self._listen(client)
-        except Exception as fault:  # noqa: BLE001 - whatever broke it, `_reach` finds out what is there now
-            _require_wanted(fault)
-            self._log(f"the connection broke: {_cause(fault)}")
         finally:
             self._there.clear()
             self._client = None
@@ -211,11 +213,10 @@ class Joined:
         if client is None:
             return False
         arguments = {"threadId": mention.thread, "content": text, "mentions": [mention.sender]}
-        try:
-            said = await client.call_tool("coral_send_message", arguments)
-        except Exception as fault:  # noqa: BLE001 - as above
-            _require_wanted(fault)
-            self._log(f"an answer waits for the next connection: {_cause(fault)}")
+        saying = client.call_tool("coral_send_message", arguments)
+        (said,) = await asyncio.gather(saying, return_exceptions=True)
+        if isinstance(said, BaseException):
+            self._log(f"an answer waits for the next connection: {_cause(said)}")
             await asyncio.sleep(SETTLED)
             return False
         if said.is_error:
@@ -223,18 +224,11 @@ class Joined:
         return True
 
 
-def _require_wanted(fault: Exception) -> None:
-    """The client tells of a cancel as of a connection that it closed: a cancel it stays. Raises `CancelledError`."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError from fault
-
-
 def _text(said: Any) -> str:
     return " ".join(str(getattr(part, "text", "")) for part in said.content)
 
 
-def _cause(fault: BaseException) -> str:
+def _cause(fault: BaseException | None) -> str:
     """The innermost of a group; without the URL, which holds the secret."""
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]
