@@ -26,7 +26,8 @@ ONLY = [name for name in os.environ.get("ONLY", "").split(",") if name]
 MORE = int(os.environ.get("DOMAIN_TASKS", "5"))
 TURNS = {"retail": 10, "airline": 10, "telecom": 60, "banking": 60}
 """Of a dialogue at most, by domain: in two of them the user has tools too, and each step of theirs is a turn."""
-ONE = "langgraph"
+ONE = next(name for name in AGENTS if name != "eliza")
+"""By which the other domains are run."""
 SIDES = {"gold": "gold", "nothing": "mute"}
 """What the user says, by the name of the row."""
 OUT = ROOT / "build" / "bench-tau2.json"

@@ -81,8 +81,8 @@ async def test_the_tutorial_as_it_stands(tmp_path: Path) -> None:
     assert "<providers>" in now, "the runtime's own prompt"
     assert "Their name is Robert." in now
     (table,) = answers("bench tau2")
-    assert re.search(r"langgraph +1\.0", table)
-    assert re.search(r"elizaos-python +1\.0", table)
+    assert re.search(r"ada on langgraph +1\.0", table)
+    assert re.search(r"ada on elizaos-python +1\.0", table)
     ann, local = answers("forget local")
     assert "ok  ada: forgotten" in ann
     assert "ok  ada: forgotten" in local
