@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
@@ -18,6 +18,7 @@ from adapters.inspect.session import Bench, Outcome, asked, direct, under_test
 from adapters.inspect.venv import HARNESS
 from adapters.spi import Door
 from adapters.venvs import Venvs
+from adapters.words import Parser, Said
 
 DOMAINS = ("retail", "airline", "telecom", "banking")
 TAU2 = "tau2"
@@ -31,18 +32,8 @@ SCRIPTS = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong words raise `BadArguments`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadArguments(f"{message}; {' '.join(self.format_usage().split())}")
-
-
 def _parser() -> Parser:
-    parser = Parser(
-        prog="doolittle bench", allow_abbrev=False,
-        description="Agents of the gateway at a benchmark of inspect-evals, with its floor and its ceiling.",
-    )  # fmt: skip
+    parser = Parser("bench", "Agents of the gateway at a benchmark of inspect-evals, with its floor and its ceiling.")
     add = parser.add_argument
     add("benchmark", help='"tau2", or a task of inspect-evals as "module:function".')
     add("--agent", default="", help="Agents by slug, or tools by name; several by commas: one table.")
@@ -88,10 +79,9 @@ def _positive(text: str) -> int:
 
 async def command(door: Door, args: Sequence[str]) -> int:
     """0: all samples were scored; 1: some ended with an error. Raises `GatewayError`."""
-    if "--help" in args or "-h" in args:
-        sys.stdout.write(_parser().format_help())
-        return 0
     said = parsed(args)
+    if said is None:
+        return 0
     for agent in said.agents:  # before anything is installed
         await planned(door, agent, said.engines) if said.engines else asked(door, agent)
     venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
@@ -104,9 +94,11 @@ async def command(door: Door, args: Sequence[str]) -> int:
         return await measured(child, door, said)
 
 
-def parsed(args: Sequence[str]) -> argparse.Namespace:
-    """Raises `BadArguments`."""
-    said = _parser().parse_args(list(args))
+def parsed(args: Sequence[str]) -> Said | None:
+    """None if help was asked for. Raises `BadArguments`."""
+    said = _parser().read(args)
+    if said is None:
+        return None
     said.agents = [name for name in said.agent.split(",") if name]
     if not said.agents and said.no_baselines:
         raise BadArguments("name at least one agent, or leave --no-baselines out")
@@ -115,7 +107,7 @@ def parsed(args: Sequence[str]) -> argparse.Namespace:
     return said
 
 
-async def measured(child: Child, door: Door, said: argparse.Namespace) -> int:
+async def measured(child: Child, door: Door, said: Said) -> int:
     """Runs it in a harness that waits for orders, and tells what came of it. Raises `GatewayError`."""
     bench, about = _bench(said, door.config.parent)
     arms = await _arms(child, door, bench, said.agents, said.engines)
@@ -150,7 +142,7 @@ async def _side(child: Child, bench: Bench, name: str, words: str) -> Outcome:
     return await direct(child, bench, words)
 
 
-def _bench(said: argparse.Namespace, home: Path) -> tuple[Bench, dict[str, Any]]:
+def _bench(said: Said, home: Path) -> tuple[Bench, dict[str, Any]]:
     """What is run, and what the report says of it. Raises `BadArguments`."""
     module, colon, function = said.benchmark.partition(":")
     if said.benchmark == TAU2:
@@ -170,7 +162,7 @@ def _bench(said: argparse.Namespace, home: Path) -> tuple[Bench, dict[str, Any]]
     return bench, about if said.benchmark == TAU2 else about | OTHER
 
 
-def _user(said: argparse.Namespace, home: Path) -> tuple[dict[str, str], str]:
+def _user(said: Said, home: Path) -> tuple[dict[str, str], str]:
     if said.user in SCRIPTS:
         return {"kind": "scripted"}, SCRIPTS[said.user]
     if "://" not in said.user or not said.user_model:

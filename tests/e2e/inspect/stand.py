@@ -81,7 +81,9 @@ class Stand:
 
     async def bench(self, *words: str) -> int:
         """`doolittle bench`, in the harness that runs already."""
-        return await measured(self.child, self.door, parsed(words))
+        said = parsed(words)
+        assert said is not None
+        return await measured(self.child, self.door, said)
 
 
 AGENTS = ["eliza", *(a.name for one in FRAMEWORKS for a in one.agents)]
