@@ -97,17 +97,19 @@ async def inside(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Async
     await box.open()
     url = await box.serve()
     keys = {name: await box.key(name, roles=("call", "register")) for name in ("eliza", "pickering")}
-    for_eliza = {"DOOLITTLE_URL": url, "DOOLITTLE_KEY": keys["eliza"], "DOOLITTLE_ACTIONS": ACTIONS}
-    agents = [
-        character(folder, "eliza", **for_eliza),
-        character(folder, "pickering", DOOLITTLE_URL=url, DOOLITTLE_KEY=keys["pickering"]),
-        character(folder, "higgins", DOOLITTLE_ROUTE_KEY=FIXED, DOOLITTLE_ACTIONS="*"),
-    ]
-    install(print)
-    env = {"PLUGINS": str(built), "TEST_ACTIONS": "1", "MODEL_PROMPTS": "1", "CANARY_SECRET": CANARY}
-    server = await ElizaServer(folder / "elizaos", key=KEY, agents=",".join(agents), env=env).start()
-    place = Inside(box, server, keys)
-    await place.listed("eliza", "pickering")
-    yield place
-    await server.stop()
+    line = Line(url)
+    async with line.listening() as at:
+        for_eliza = {"DOOLITTLE_URL": at, "DOOLITTLE_KEY": keys["eliza"], "DOOLITTLE_ACTIONS": ACTIONS}
+        agents = [
+            character(folder, "eliza", **for_eliza),
+            character(folder, "pickering", DOOLITTLE_URL=at, DOOLITTLE_KEY=keys["pickering"]),
+            character(folder, "higgins", DOOLITTLE_ROUTE_KEY=FIXED, DOOLITTLE_ACTIONS="*"),
+        ]
+        install(print)
+        env = {"PLUGINS": str(built), "TEST_ACTIONS": "1", "MODEL_PROMPTS": "1", "CANARY_SECRET": CANARY}
+        server = await ElizaServer(folder / "elizaos", key=KEY, agents=",".join(agents), env=env).start()
+        place = Inside(box, server, line, keys)
+        await place.listed("eliza", "pickering")
+        yield place
+        await server.stop()
     await box.close()

@@ -8,6 +8,7 @@ from adapters.errors import GatewayError
 from adapters.spi import Call, Error, Event, Result
 from examples.tour.eliza import ElizaServer
 from gateway.testing import Box
+from tests.e2e.plugin.agents import Line
 
 ACTIONS = "TEST_WELL,TEST_FAILS,TEST_TELL,TEST_NEVER,TEST_THROWS,TEST_COUNT,NOT_THERE"
 FIXED = "the-key-of-higgins"
@@ -18,10 +19,17 @@ _ids = iter(range(100_000))
 class Inside:
     """A gateway with which the agents of a server have registered themselves."""
 
-    def __init__(self, box: Box, server: ElizaServer, keys: dict[str, str]) -> None:
+    def __init__(self, box: Box, server: ElizaServer, line: Line, keys: dict[str, str]) -> None:
         self.box = box
         self.server = server
+        self.line = line
         self.keys = keys
+
+    async def restart(self) -> None:
+        """The gateway anew, at the address that the agents know."""
+        self.line.turn(None)
+        await self.box.restart()
+        self.line.turn(await self.box.serve())
 
     def call(self, tool: str, arguments: dict[str, Any], **more: Any) -> Call:
         return Call(f"in{next(_ids)}", tool, arguments, more.pop("caller", self.box.caller), **more)

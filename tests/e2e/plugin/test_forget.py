@@ -50,14 +50,12 @@ async def test_by_the_plugin_a_person_is_gone_and_another_stays(inside: Inside) 
     assert await talk(inside, "blue", EVE) == "red blue", "another's memory stays"
     await forget(inside, BOB.id)
     assert ": 0 people, 0 rooms" in of(await forget(inside, BOB.id), "eliza")["text"]
-    await inside.box.restart()
-    await inside.listed("eliza", "pickering")
 
 
 async def test_who_spoke_is_known_after_a_restart_of_the_gateway(inside: Inside) -> None:
     helper = Caller("late bob/helper")
     await talk(inside, "one", helper)
-    await inside.box.restart()
+    await inside.restart()
     await inside.listed("eliza", "pickering")
     assert ": 1 people, 1 rooms" in of(await forget(inside, "late bob"), "eliza")["text"]
     assert await talk(inside, "two", helper) == "two"

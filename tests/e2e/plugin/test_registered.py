@@ -69,13 +69,11 @@ async def test_either_side_may_start_anew_in_any_order(built: Path, tmp_path: Pa
         env = {"PLUGINS": str(built), "DOOLITTLE_URL": at, "TEST_ACTIONS": "1"}
         server = await ElizaServer(tmp_path / "mortal", key=KEY, env=env).start()
         await box.open()
-        place = Inside(box, server, {})
+        place = Inside(box, server, line, {})
         line.turn(await box.serve())
         await place.listed("eliza")
         assert await place.said("first", conversation="long") == "You said: first"
-        line.turn(None)
-        await box.restart()
-        line.turn(await box.serve())
+        await place.restart()
         await place.listed("eliza")
         assert await place.said("!talk second", conversation="long") == "second"
         running = asyncio.create_task(place.fault("!slow 60000 die", timeout=30))
