@@ -4,7 +4,7 @@ import asyncio
 import datetime
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from adapters.a2a import line
 from adapters.a2a.far_testing import A2aFarSide, Scripted, card
 from adapters.a2a.line_testing import GrpcFarSide, SlowGrpcFarSide, Wire, listening
 from adapters.conformance.serving import serving
-from adapters.spi import Call, Error, Event, Result, Upstream
+from adapters.spi import Accepted, Call, Error, Event, Result, Tool, Upstream
 from gateway.testing import Box
 
 
@@ -105,11 +105,20 @@ async def test_what_is_away_is_not_there_and_back_again_when_it_is(box: Box) -> 
 
 async def test_a_channel_that_is_closed_is_replaced_and_the_task_gone_on_with(box: Box) -> None:
     async with far_side(box) as far:
+        outbound: Any = box.outbound("far")
+        inner, accepted = outbound.invoke, asyncio.Event()
+
+        async def watched(call: Call, tool: Tool) -> AsyncIterator[Event]:
+            async with aclosing(inner(call, tool)) as events:
+                async for event in events:
+                    if isinstance(event, Accepted):
+                        accepted.set()
+                    yield event
+
+        outbound.invoke = watched
         asking = asyncio.ensure_future(ask(box, "!hang"))
         async with asyncio.timeout(30):
-            while not far.running():
-                await asyncio.sleep(0.01)
-            outbound: Any = box.outbound("far")
+            await accepted.wait()
             await outbound._far._line.close()
             while far.wire.made < 2:
                 await asyncio.sleep(0.01)
