@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy import Connection, delete, insert, select
 
+from adapters import options
 from adapters.errors import BadArguments, Conflict, ConnectFailed, GatewayError, Unknown
 from adapters.load import Adapters
 from adapters.spi import Host, Outbound, Report, Upstream
@@ -145,11 +145,7 @@ class UpstreamTable:
         adapter = found.load()
         if found.manifest is None or "outbound" not in found.manifest.roles:
             raise BadArguments(f"'{upstream.network}' is a network that calls us; it has no upstreams")
-        try:
-            adapter.options.model_validate(dict(upstream.options))
-        except ValidationError as fault:
-            said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
-            raise BadArguments(f"upstream '{upstream.name}': {said}") from fault
+        options.read(adapter.options, upstream.options, f"upstream '{upstream.name}'")
         return adapter.outbound(upstream, self._needs.host(upstream)), "resume" in found.manifest.can
 
     def _begin(self, upstream: Upstream, prepared: tuple[Outbound, bool]) -> LiveUpstream:

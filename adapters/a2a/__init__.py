@@ -4,6 +4,7 @@ import os
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from adapters.options import read
 from adapters.spi import Host, Inbound, Outbound, Upstream
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # else gRPC remarks upon each child that is started
@@ -46,7 +47,7 @@ class A2a:
     def inbound(self, host: Host) -> Inbound:
         from adapters.a2a.inbound import A2aInbound
 
-        return A2aInbound(host, FaceOptions.model_validate(dict(host.options)))
+        return A2aInbound(host, read(FaceOptions, host.options, "[networks.a2a]"))
 
 
 ADAPTER = A2a()

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.errors import BadArguments
+from adapters.options import read
 from adapters.spi import Host, Inbound, Json, Outbound, Upstream
 
 
@@ -48,12 +48,7 @@ class Coral:
         """Raises `BadArguments` for options that do not exist."""
         from adapters.coral.inbound import CoralInbound
 
-        try:
-            options = FaceOptions.model_validate(dict(host.options))
-        except ValidationError as fault:
-            said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors(include_input=False))
-            raise BadArguments(f"[networks.coral]: {said}") from fault
-        return CoralInbound(host, options)
+        return CoralInbound(host, read(FaceOptions, host.options, "[networks.coral]"))
 
 
 ADAPTER = Coral()

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.errors import BadArguments
+from adapters.options import read
 from adapters.spi import Host, Inbound, Outbound, Upstream
 
 PUBLIC = "https://agentverse.ai"
@@ -51,11 +52,7 @@ class Uagents:
         """Raises `BadArguments` for options that do not exist."""
         from adapters.uagents.inbound import UagentsInbound
 
-        try:
-            options = FaceOptions.model_validate(dict(host.options))
-        except ValidationError as fault:
-            said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors(include_input=False))
-            raise BadArguments(f"[networks.uagents]: {said}") from fault
+        options = read(FaceOptions, host.options, "[networks.uagents]")
         if options.registration == "agentverse" and not options.key:
             raise BadArguments('[networks.uagents]: Agentverse needs a key: key = "env:NAME"')
         return UagentsInbound(host, options)
