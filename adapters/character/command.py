@@ -1,14 +1,11 @@
 """`doolittle character show FILE` and `doolittle character export FILE`: what a character file says, and to whom."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
-
 from adapters.character.persona import read
 from adapters.spi import Door
-from adapters.words import Parser
+from adapters.words import Parser, document, line
 
 
 def _parser() -> Parser:
@@ -28,8 +25,7 @@ async def command(door: Door, args: Sequence[str]) -> int:
         return 0
     persona = read(said.file)
     if said.what == "show" and not said.json:
-        sys.stdout.write(persona.told() + "\n")
-        return 0
-    shown = list(persona.sentences) if said.what == "show" else persona.for_server()
-    sys.stdout.write(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() + "\n")
+        line(persona.told())
+    else:
+        document(list(persona.sentences) if said.what == "show" else persona.for_server())
     return 0

@@ -14,7 +14,7 @@ import tomlkit
 from adapters.coral import translate
 from adapters.errors import BadArguments, ConnectFailed, Refused, Unknown
 from adapters.spi import Door
-from adapters.words import Parser
+from adapters.words import Parser, document, line
 
 FILE = "coral-agent.toml"
 MARK = "# Written by `doolittle publish coral`: a second time overwrites it."
@@ -38,7 +38,7 @@ async def command(door: Door, words: Sequence[str]) -> int:
     if said.tools == bool(said.agent):
         raise BadArguments("name an agent, or --tools")
     if said.tools:
-        sys.stdout.write(orjson.dumps(await _ask(door, "tools"), option=orjson.OPT_INDENT_2).decode() + "\n")
+        document(await _ask(door, "tools"))
         return 0
     if not said.agent.replace("-", "").isalnum():
         raise Unknown(f"no agent is called '{said.agent[:80]}'")
@@ -50,8 +50,10 @@ async def command(door: Door, words: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(definition(found, [*door.words, "coral-agent", "--agent", found["agent"]], said.transport))
     shown = {"agent": found["agent"], "name": translate.name(found["agent"]), "file": str(path)}
-    text = f"{path} defines '{shown['name']}'; name its folder in the server's config: [registry] localAgents"
-    sys.stdout.write((orjson.dumps(shown).decode() if said.json else text) + "\n")
+    if said.json:
+        document(shown)
+    else:
+        line(f"{path} defines '{shown['name']}'; name its folder in the server's config: [registry] localAgents")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import orjson
 
 from adapters.elizaos import scenario as s
 from adapters.elizaos.evaluations import Done, Found, Judging, evaluate, judged
 from adapters.errors import BadArguments
 from adapters.spi import LAST, Address, Agent, Call, Door, Error, Event, Progress, Result
 from adapters.talk import Talk, talk, tells
-from adapters.words import Parser, Said
+from adapters.words import Parser, Said, document, line
 
 BEGINS = re.compile(r"^(\S+) …$")
 """A step of an ElizaOS agent, by which it says that an action begins."""
@@ -55,8 +53,10 @@ async def command(door: Door, args: Sequence[str]) -> int:
             for found, parameters in runs:
                 row = await run(door, told[agent], found, judging, said.timeout)
                 rows.append({"agent": agent, "parameters": parameters, **row})
-    text = orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() if said.json else "\n".join(_lines(rows))
-    sys.stdout.write(text + "\n")
+    if said.json:
+        document(rows)
+    else:
+        line("\n".join(_lines(rows)))
     return 0 if all(row["success"] for row in rows) else 1
 
 
@@ -67,10 +67,10 @@ def _runs(what: str, path: Path) -> list[tuple[s.Scenario, dict[str, Any]]]:
         return [(s.scenario(said, str(path)), {})]
     matrix = s.matrix(said, str(path))
     base = path.parent / matrix.base_scenario
-    document = s.document(_text(base), str(base))
-    s.scenario(document, str(base))
+    whole = s.document(_text(base), str(base))
+    s.scenario(whole, str(base))
     return [
-        (s.scenario(s.put(document, chosen), f"{base} with {chosen}"), chosen)
+        (s.scenario(s.put(whole, chosen), f"{base} with {chosen}"), chosen)
         for chosen in s.combinations(matrix)
         for _ in range(matrix.runs_per_combination)
     ]

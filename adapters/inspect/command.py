@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from adapters.inspect.session import Bench, Outcome, asked, direct, under_test
 from adapters.inspect.venv import HARNESS
 from adapters.spi import Door
 from adapters.venvs import Venvs
-from adapters.words import Parser, Said
+from adapters.words import Parser, Said, document, line, note
 
 DOMAINS = ("retail", "airline", "telecom", "banking")
 TAU2 = "tau2"
@@ -86,7 +85,7 @@ async def command(door: Door, args: Sequence[str]) -> int:
         await planned(door, agent, said.engines) if said.engines else asked(door, agent)
     venvs = Venvs(Path(said.venvs).absolute() if said.venvs else door.folder / "sidekick" / "venvs")
     if not venvs.of(HARNESS).ready:
-        sys.stderr.write(f"installing {HARNESS.title}, about {HARNESS.megabytes} MB …\n")
+        note(f"installing {HARNESS.title}, about {HARNESS.megabytes} MB …")
     venv = await venvs.install(HARNESS)
     async with Child.running(venv.python, door.folder / "inspect") as child:
         if (await child.read())["type"] != "hello":
@@ -119,11 +118,15 @@ async def measured(child: Child, door: Door, said: Said) -> int:
     if said.out:
         Path(said.out).write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
     shown = {key: value for key, value in whole.items() if key != "samples"}
-    text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() if said.json else "\n".join(report.table(whole))
-    sys.stdout.write(text + "\n")
+    if said.json:
+        document(shown)
+    else:
+        line("\n".join(report.table(whole)))
     for arm in arms:
         who = f"{arm.agent} on {arm.engine}" if arm.engine else arm.agent
-        sys.stderr.writelines(f"{who}: task {s['id']}: {s['error'][:300]}\n" for s in arm.samples if s["error"])
+        for sample in arm.samples:
+            if sample["error"]:
+                note(f"{who}: task {sample['id']}: {sample['error'][:300]}")
     return 1 if any(row["errors"] or row["fault"] for row in whole["rows"]) else 0
 
 
@@ -132,13 +135,13 @@ async def _arms(child: Child, door: Door, bench: Bench, agents: list[str], engin
         return await by_engine(door, agents[0], engines, lambda: under_test(child, door, bench, agents[0]))
     arms: list[Outcome] = []
     for number, agent in enumerate(agents, 1):
-        sys.stderr.write(f"{agent} ({number} of {len(agents)}) …\n")
+        note(f"{agent} ({number} of {len(agents)}) …")
         arms.append(await under_test(child, door, bench, agent))
     return arms
 
 
 async def _side(child: Child, bench: Bench, name: str, words: str) -> Outcome:
-    sys.stderr.write(f"the {name}, without an agent …\n")
+    note(f"the {name}, without an agent …")
     return await direct(child, bench, words)
 
 

@@ -1,7 +1,6 @@
 """One agent by each of its engines: switched through the gateway, and switched back whatever happens."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 from adapters.errors import BadArguments, GatewayError
 from adapters.inspect.session import Outcome, asked
 from adapters.spi import Door
+from adapters.words import note
 
 ALL = "all"
 NONE = (
@@ -37,7 +37,7 @@ async def by_engine(door: Door, agent: str, wanted: str, run: Callable[[], Await
     arms: list[Outcome] = []
     async with _restored(door, plan.slug, plan.chosen):
         for number, name in enumerate(plan.present, 1):
-            sys.stderr.write(f"{agent} on {name} ({number} of {len(plan.present)}) …\n")
+            note(f"{agent} on {name} ({number} of {len(plan.present)}) …")
             arms.append(replace(await _one(door, plan.slug, name, run), agent=agent, engine=name))
     return [*arms, *(Outcome(agent, [], 0.0, {}, name, why) for name, why in plan.absent.items())]
 
@@ -85,4 +85,4 @@ async def _back(door: Door, slug: str, engine: str) -> None:
     try:
         await door.manage("PUT", f"/v1/agents/{slug}/engine", {"engine": engine})
     except GatewayError as fault:
-        sys.stderr.write(f"'{slug}' does not think by '{engine}' again: {fault.public}\n")
+        note(f"'{slug}' does not think by '{engine}' again: {fault.public}")

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from adapters.inspect import translate
 from adapters.inspect.child import Child
 from adapters.spi import Address, Agent, Door, Json, Tool
 from adapters.talk import Talk, talk, tells
+from adapters.words import note
 from registry.names import SLUG
 
 EVERY_KEY = "key:"
@@ -77,7 +77,7 @@ async def under_test(child: Child, door: Door, bench: Bench, agent: str) -> Outc
         }  # fmt: skip
         agents = (tool.agent, *(one.partition("__")[0] for one in thinks))
         if thinks and not only[0].startswith(EVERY_KEY):
-            sys.stderr.write(f"without keys, '{agent}' takes the benchmark for you, and may remember it\n")
+            note(f"without keys, '{agent}' takes the benchmark for you, and may remember it")
         session = Session(door, name, [*only, *(f"agent:{one}" for one in agents)])
         try:
             said = await _run(child, {**_order(bench), "agent": of}, session)

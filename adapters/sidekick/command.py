@@ -1,17 +1,14 @@
 """`doolittle sidekick install | list | remove`: the frameworks' environments."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from adapters.errors import BadArguments, Unknown
 from adapters.sidekick.frameworks import Framework, find, known
 from adapters.spi import Door
 from adapters.venvs import Venvs
-from adapters.words import Parser
+from adapters.words import Parser, document, line, note
 
 
 def _parser() -> Parser:
@@ -38,16 +35,16 @@ async def command(door: Door, args: Sequence[str]) -> int:
         await _done(said.what, venvs, one)
     rows = [_row(venvs, one) for one in (chosen or frameworks.values())]
     if said.json:
-        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
+        document(rows)
     else:
-        sys.stdout.writelines(_line(row) + "\n" for row in rows)
+        line("\n".join(map(_line, rows)))
     return 0
 
 
 async def _done(what: str, venvs: Venvs, one: Framework) -> None:
     if what == "install":
         if not venvs.of(one).ready:
-            sys.stderr.write(f"installing {one.title}, about {one.megabytes} MB …\n")
+            note(f"installing {one.title}, about {one.megabytes} MB …")
         await venvs.install(one)
     elif what == "remove" and (not venvs.folder.exists() or not await venvs.remove(one)):
         raise Unknown(f"'{one.name}' is not installed in {venvs.folder}")

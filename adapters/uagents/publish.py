@@ -1,6 +1,5 @@
 """`doolittle publish uagents AGENT`: makes an agent known, and shows its address; `--models`: what to send it."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import orjson
 
 from adapters.errors import BadArguments, ConnectFailed, Refused, Unknown
 from adapters.spi import Door
+from adapters.words import document, line
 
 USAGE = "doolittle publish uagents AGENT [--models] [--json]"
 
@@ -21,12 +21,11 @@ async def command(door: Door, words: Sequence[str]) -> int:
         raise BadArguments(f"usage: {USAGE}")
     found = await _ask(door, names[0], "GET" if "--models" in flags else "POST")
     if "--json" in flags:
-        text = orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+        document(found)
     elif "--models" in flags:
-        text = str(found["source"]).rstrip()
+        line(str(found["source"]).rstrip())
     else:
-        text = f"{found['agent']} is {found['address']}\nat {found['endpoint']}, made known to: {found['registered']}"
-    sys.stdout.write(text + "\n")
+        line(f"{found['agent']} is {found['address']}\nat {found['endpoint']}, made known to: {found['registered']}")
     return 0
 
 

@@ -62,7 +62,8 @@ class BoxDoor:
         return response.json() if response.content else None
 
     async def configure(self, upstream: Upstream) -> Report:
-        raise NotImplementedError
+        await self._box.add(upstream)
+        return await self._box.gateway.upstreams.check(upstream)
 
     async def close(self) -> None:
         await self._http.aclose()
