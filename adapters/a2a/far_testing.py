@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from adapters.a2a import translate
-from adapters.conformance import FarSide, Trial
+from adapters.conformance import Talker, Trial
 from adapters.conformance.serving import serving
 from adapters.spi import Ask, Form, Json, Upstream
 
@@ -106,7 +106,7 @@ def card(base: str, binding: str, version: str, *, streaming: bool = True) -> Ag
     )  # fmt: skip
 
 
-class A2aFarSide(FarSide):
+class A2aFarSide(Talker):
     """JSON-RPC, 1.0, streaming."""
 
     binding: ClassVar[str] = "JSONRPC"
@@ -136,29 +136,14 @@ class A2aFarSide(FarSide):
     async def close(self) -> None:
         await self._stack.aclose()
 
-    def say(self, text: str) -> Trial:
-        return Trial("ask", {"message": text}, text)
-
-    def count(self, n: int) -> Trial:
-        return Trial("ask", {"message": f"!count {n}"}, "".join(f"{one + 1} " for one in range(n)))
-
     def fail(self, code: str) -> Trial:
         return Trial("ask", {"message": "!fail"})
-
-    def codes(self) -> tuple[str, ...]:
-        return ("refused",)
-
-    def hang(self) -> Trial:
-        return Trial("ask", {"message": "!hang"})
 
     def ask(self, live: bool) -> Trial:
         return Trial("skill:echo", {"message": "!ask"})
 
     def job(self, text: str) -> Trial:
         return Trial("ask", {"message": f"!job {text}"}, f"done: {text}")
-
-    def big(self, size: int) -> Trial:
-        return Trial("ask", {"message": f"!big {size}"})
 
     def talk(self, text: str) -> Trial:
         return Trial("ask", {"message": f"!talk {text}"})

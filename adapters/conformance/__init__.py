@@ -13,7 +13,7 @@ import pytest
 # Before they are imported: a check that fails shows the values that it compared.
 pytest.register_assert_rewrite(*(f"adapters.conformance.{m}" for m in ("bench", "calls", "faults", "lists", "inbound")))
 
-from adapters.conformance.far_side import FarSide, NearSide, Outcome, Trial  # noqa: E402
+from adapters.conformance.far_side import FarSide, NearSide, Outcome, Talker, Trial  # noqa: E402
 from adapters.conformance.suite import inbound_suite, suite  # noqa: E402
 
-__all__ = ["FarSide", "NearSide", "Outcome", "Trial", "inbound_suite", "suite"]
+__all__ = ["FarSide", "NearSide", "Outcome", "Talker", "Trial", "inbound_suite", "suite"]

@@ -133,6 +133,33 @@ class Outcome:
     structured: Any = None
 
 
+class Talker(FarSide):
+    """A far side that is told one text: by `ask {message}`, in words that its agent obeys (`!count N`, `!talk TEXT`,
+    `!hang`, `!big N`; all else comes back)."""
+
+    def told(self, message: str, text: str = "") -> Trial:
+        return Trial("ask", {"message": message}, text)
+
+    def counted(self, n: int) -> str:
+        """What the agent says in the end, having counted."""
+        return "".join(f"{one + 1} " for one in range(n))
+
+    def say(self, text: str) -> Trial:
+        return self.told(text, text)
+
+    def count(self, n: int) -> Trial:
+        return self.told(f"!count {n}", self.counted(n))
+
+    def hang(self) -> Trial:
+        return self.told("!hang")
+
+    def big(self, size: int) -> Trial:
+        return self.told(f"!big {size}")
+
+    def codes(self) -> tuple[str, ...]:
+        return ("refused",)
+
+
 class NearSide:
     """A client of an inbound network, calling the gateway at `url` with `key` (empty: none)."""
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from adapters.conformance import FarSide, Trial
+from adapters.conformance import Talker, Trial
 from adapters.conformance.serving import serving
 from adapters.spi import Upstream
 
@@ -112,7 +112,7 @@ class Server:
         return Response()
 
 
-class OpenAiFarSide(FarSide):
+class OpenAiFarSide(Talker):
     """The server on a port of loopback."""
 
     async def open(self) -> None:
@@ -124,29 +124,17 @@ class OpenAiFarSide(FarSide):
     async def close(self) -> None:
         await self._stack.aclose()
 
-    def say(self, text: str) -> Trial:
-        return Trial("ask", {"message": text}, text)
-
-    def count(self, n: int) -> Trial:
-        return Trial("ask", {"message": f"!count {n}"}, "".join(f"{one + 1} " for one in range(n)))
-
     def fail(self, code: str) -> Trial:
         return Trial("ask", {"message": "!refuse" if code == "refused" else "!full"})
 
     def codes(self) -> tuple[str, ...]:
         return ("refused", "full")
 
-    def hang(self) -> Trial:
-        return Trial("ask", {"message": "!hang"})
-
     def garbage(self) -> tuple[Trial, ...]:
         return (Trial("ask", {"message": "!garbage"}),)
 
     def broken(self) -> tuple[Trial, ...]:
         return (Trial("ask", {"message": "!garbage"}),)
-
-    def big(self, size: int) -> Trial:
-        return Trial("ask", {"message": f"!big {size}"})
 
     def talk(self, text: str) -> Trial:
         return Trial("ask", {"message": f"!talk {text}"})

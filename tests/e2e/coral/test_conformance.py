@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.conformance import FarSide, Trial, suite
+from adapters.conformance import Talker, Trial, suite
 from adapters.spi import Upstream
 from tests.e2e.coral import definitions
 from tests.e2e.coral.agents import Mirror
@@ -11,7 +11,7 @@ from tests.e2e.coral.standin import CoralServer, served
 pytestmark = pytest.mark.e2e
 
 
-class CoralFarSide(FarSide):
+class CoralFarSide(Talker):
     """A server with one agent, which mentions whom it answers."""
 
     async def open(self) -> None:
@@ -25,26 +25,14 @@ class CoralFarSide(FarSide):
     async def close(self) -> None:
         await self._serving.__aexit__(None, None, None)
 
-    def say(self, text: str) -> Trial:
-        return Trial("ask", {"message": text}, text)
-
-    def count(self, n: int) -> Trial:
-        return Trial("ask", {"message": f"!count {n}"}, f"counted to {n}")
+    def counted(self, n: int) -> str:
+        return f"counted to {n}"
 
     def talk(self, text: str) -> Trial:
-        return Trial("ask", {"message": f"!talk {text}"}, text)
-
-    def hang(self) -> Trial:
-        return Trial("ask", {"message": "!hang"})
+        return self.told(f"!talk {text}", text)
 
     def fail(self, code: str) -> Trial:
         return Trial("ask", {"message": "!close"})
-
-    def codes(self) -> tuple[str, ...]:
-        return ("refused",)
-
-    def big(self, size: int) -> Trial:
-        return Trial("ask", {"message": f"!big {size}"})
 
     def outage(self, on: bool) -> None:
         self.server.outage(on)

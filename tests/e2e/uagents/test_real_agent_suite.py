@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.conformance import FarSide, Trial, suite
+from adapters.conformance import Talker, Trial, suite
 from adapters.uagents import almanac as directory
 from adapters.uagents import chat
 from adapters.uagents.signing import Signer
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 RECORDS = "/v1/almanac/agents/"
 
 
-class UagentsFarSide(FarSide):
+class UagentsFarSide(Talker):
     """The agent of the town, by chat; who comes and goes is a record at the Almanac alone. `town` is set before."""
 
     town: Town
@@ -33,23 +33,14 @@ class UagentsFarSide(FarSide):
         for signer in self._signers.values():
             self.town.almanac.agents.pop(signer.address, None)
 
-    def say(self, text: str) -> Trial:
-        return Trial("ask", {"message": text}, text)
-
-    def count(self, n: int) -> Trial:
-        return Trial("ask", {"message": f"!count {n}"}, f"counted to {n}")
+    def counted(self, n: int) -> str:
+        return f"counted to {n}"
 
     def talk(self, text: str) -> Trial:
-        return Trial("ask", {"message": f"!talk {text}"}, text)
-
-    def hang(self) -> Trial:
-        return Trial("ask", {"message": "!hang"})
+        return self.told(f"!talk {text}", text)
 
     def fail(self, code: str) -> Trial:
         return Trial("Trouble", {"how": "refuse"})
-
-    def codes(self) -> tuple[str, ...]:
-        return ("refused",)
 
     def big(self, size: int) -> Trial:
         return Trial("Big", {"size": size})
